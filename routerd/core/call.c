@@ -316,6 +316,56 @@ void NOINLINE call_refuse_duplicate(struct realm *realm, struct session *s)
 	session_post(realm, s, &violation);
 }
 
+/* --- INVOCATIONs that were not sent --- */
+
+/* ids ascend. The newest call is the first of its callee. */
+static void renumber(struct realm *realm, struct session *s, const uint64_t *ids,
+		     unsigned n)
+{
+	struct call *c;
+	unsigned before = n;
+
+	LIST_FOREACH (c, &s->invocations, of_callee) {
+		if (c->by_callee.id < ids[0])
+			break;
+		id_table_remove(&realm->dealer.calls, &c->by_callee);
+	}
+	LIST_FOREACH (c, &s->invocations, of_callee) {
+		while (before > 0 && c->by_callee.id < ids[before - 1])
+			before--;
+		if (before == 0)
+			break;
+		c->by_callee.id -= before;
+		id_table_add(&realm->dealer.calls, &c->by_callee);
+	}
+	s->last_invocation -= n;
+	session_answer(realm, s, POST_RENUMBERED, 0, n);
+}
+
+void NOINLINE call_renumber(struct realm *realm, struct session *s)
+{
+	struct unsent_calls *u = s->unsent;
+
+	s->unsent = NULL;
+	renumber(realm, s, u->ids, u->n);
+	free(u);
+}
+
+void call_add_unsent(struct realm *realm, struct session *s, uint64_t id)
+{
+	struct unsent_calls *u = s->unsent;
+
+	if (u == NULL)
+		u = s->unsent = calloc(1, sizeof(*u));
+	if (u == NULL) {
+		renumber(realm, s, &id, 1);
+		return;
+	}
+	u->ids[u->n++] = id;
+	if (u->n == UNSENT_MAX)
+		call_renumber(realm, s);
+}
+
 /* Ends a call that its callee cannot get. Drops the references of the INVOCATION. */
 static NOINLINE void refuse_start(struct realm *realm, struct call *c,
 				  struct post_error error, struct post *invocation)

@@ -140,6 +140,25 @@ void call_set_deadline(struct realm *realm, struct call *c, uint64_t due_ms);
 /* A session uses the id of a call in flight in a way that the specification forbids. */
 void call_refuse_duplicate(struct realm *realm, struct session *s);
 
+/*
+ * The INVOCATIONs to a session that its worker could not send, until call_renumber. The
+ * worker already counts without them, and expects RENUMBERED.
+ */
+enum { UNSENT_MAX = 256 };
+struct unsent_calls {
+	unsigned n;
+	uint64_t ids[UNSENT_MAX]; /* call.by_callee.id; ascending */
+};
+
+/* Adds one, whose call has ended. */
+void call_add_unsent(struct realm *realm, struct session *s, uint64_t id);
+/*
+ * Moves up the ids of the calls behind those that were not sent. Call it before looking
+ * for a call by an id from the session's worker. There may be many such calls, so this
+ * is done for all UNSENTs of one turn together.
+ */
+void call_renumber(struct realm *realm, struct session *s);
+
 /* --- chunks.c: progressive input --- */
 
 /*

@@ -59,7 +59,6 @@ void chunks_begin(struct realm *realm, struct call *c, struct registration *reg,
 
 		kept->disclosed = identity_ref(caller->identity);
 	}
-	kept->request = c->by_callee.id;
 	c->invocation = kept;
 }
 
@@ -84,6 +83,7 @@ void dealer_chunk(struct realm *realm, struct session *s, struct post *p)
 	}
 	struct session *callee = c->by_callee.owner;
 	struct post invocation = call_copy_invocation(c->invocation, p->payload);
+	invocation.request = c->by_callee.id;
 	invocation.chunk = p->chunk;
 	p->payload = NULL;
 	if (p->chunk == CHUNK_LAST)

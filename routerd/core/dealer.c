@@ -321,6 +321,8 @@ static void pass_progress(struct realm *realm, struct call *c, struct post *p)
 
 void dealer_yield(struct realm *realm, struct session *s, struct post *p)
 {
+	if (UNLIKELY(s->unsent != NULL))
+		call_renumber(realm, s);
 	struct call *c = find_call(realm, s, p);
 
 	if (c == NULL)
@@ -345,6 +347,8 @@ void dealer_yield(struct realm *realm, struct session *s, struct post *p)
 void dealer_fail(struct realm *realm, struct session *s, struct post *p)
 {
 	bool at_caller = p->request_type == WAMP_CALL;
+	if (UNLIKELY(s->unsent != NULL))
+		call_renumber(realm, s);
 	struct call *c =
 		at_caller ? call_find(realm, s, p->request) : find_call(realm, s, p);
 
@@ -373,6 +377,21 @@ void dealer_fail(struct realm *realm, struct session *s, struct post *p)
 	p->options = NULL;
 	realm->counters.errors++;
 	call_finish(realm, c, &answer);
+}
+
+void dealer_unsent(struct realm *realm, struct session *s, struct post *p)
+{
+	struct call *c;
+
+	/* as it was before other INVOCATIONs were not sent */
+	if (s->unsent != NULL)
+		p->request += s->unsent->n;
+	c = find_call(realm, s, p);
+	if (c != NULL) {
+		call_fail(realm, c, p->error, p->payload);
+		p->payload = NULL;
+	}
+	call_add_unsent(realm, s, p->request);
 }
 
 void dealer_forget_calls(struct realm *realm, struct session *s)

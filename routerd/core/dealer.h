@@ -69,6 +69,8 @@ void dealer_yield(struct realm *realm, struct session *s, struct post *p);
  * is {NULL, NULL}: the caller gets the callee's own ERROR.
  */
 void dealer_fail(struct realm *realm, struct session *s, struct post *p);
+/* Handles POST_UNSENT: the caller gets an ERROR. */
+void dealer_unsent(struct realm *realm, struct session *s, struct post *p);
 /*
  * Ends the call whose deadline has passed: its timeout, or the time limit for a kill or
  * an orphan.

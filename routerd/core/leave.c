@@ -64,6 +64,7 @@ static void end_session(struct realm *realm, struct session *s)
 	TAILQ_REMOVE(&realm->leaving, s, link);
 	identity_unref(&s->identity);
 	free(s->mail);
+	free(s->unsent);
 	free(s);
 }
 

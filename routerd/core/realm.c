@@ -206,6 +206,7 @@ static void (*const handlers[])(struct realm *, struct session *, struct post *)
 	[POST_YIELD] = dealer_yield,
 	[POST_INVOCATION_ERROR] = dealer_fail,
 	[POST_UNDELIVERABLE] = dealer_fail,
+	[POST_UNSENT] = dealer_unsent,
 	[POST_META] = meta_call,
 	[POST_TESTAMENT] = meta_add_testament,
 };

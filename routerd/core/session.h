@@ -39,13 +39,14 @@ struct session {
 	struct session_ref ref;
 	uint32_t n_memberships;
 	uint32_t n_registrations;
-	uint32_t n_wildcards;     /* among its memberships and registrations */
-	uint32_t n_calls;         /* in flight, with this session as the caller */
-	uint32_t n_orphans;       /* with this session as the callee */
-	uint64_t last_invocation; /* request id of the last INVOCATION to it */
-	struct mail_batch *mail;  /* reserved for the last post to it; owned */
-	uint8_t state;            /* enum session_state */
-	bool quiet;               /* no meta events about its end */
+	uint32_t n_wildcards;        /* among its memberships and registrations */
+	uint32_t n_calls;            /* in flight, with this session as the caller */
+	uint32_t n_orphans;          /* with this session as the callee */
+	uint64_t last_invocation;    /* request id of the last INVOCATION to it */
+	struct unsent_calls *unsent; /* owned; NULL: none (call.c) */
+	struct mail_batch *mail;     /* reserved for the last post to it; owned */
+	uint8_t state;               /* enum session_state */
+	bool quiet;                  /* no meta events about its end */
 	LIST_ENTRY(session) of_lost;
 	LIST_HEAD(, membership) memberships;
 	LIST_HEAD(, callee) registrations;

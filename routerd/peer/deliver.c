@@ -128,10 +128,12 @@ static void on_unsubscribed(struct peer *p, const struct post *post)
 }
 
 /*
- * Tells the owner that an INVOCATION or a progressive result was not sent, so that it
- * ends the call. post is what was not sent; request_type: INVOCATION or CALL.
+ * Tells the owner that an INVOCATION, a chunk of one, or a progressive result was not
+ * sent, so that it ends the call. post is what was not sent; type: of the post to the
+ * owner; request_type: INVOCATION or CALL.
  */
-static NOINLINE void return_undeliverable(struct peer *p, enum wamp_type request_type,
+static NOINLINE void return_undeliverable(struct peer *p, enum post_type type,
+					  enum wamp_type request_type,
 					  const struct post *post,
 					  const struct undeliverable *why)
 {
@@ -141,7 +143,7 @@ static NOINLINE void return_undeliverable(struct peer *p, enum wamp_type request
 	const char *text = words == NULL ? "the message cannot be delivered" : NULL;
 
 	if (peer_post(p, &(struct post){
-				 .type = POST_UNDELIVERABLE,
+				 .type = (uint8_t)type,
 				 .request_type = (uint8_t)request_type,
 				 .request = post->request,
 				 .chunk = post->chunk,
@@ -154,26 +156,50 @@ static NOINLINE void return_undeliverable(struct peer *p, enum wamp_type request
 	peer_drop_no_memory(p, "an undeliverable call");
 }
 
-static void on_invocation(struct peer *p, const struct post *post)
+/* post has the request that the client sees. */
+static void send_invocation(struct peer *p, const struct post *post)
 {
+	bool later = UNLIKELY(post->chunk > CHUNK_FIRST);
 	struct undeliverable why;
 	int err;
 
-	/* POST_GOODBYE was sent, and ends the call */
-	if (UNLIKELY(p->state == PEER_LEAVING))
-		return;
-	if (UNLIKELY(post->chunk != CHUNK_NONE) &&
-	    broken_has(p, BROKEN_AT_CALLEE, post->request))
+	if (later && broken_has(p, BROKEN_AT_CALLEE, post->request))
 		return;
 	err = peer_send_payload(p, WAMP_INVOCATION, post);
 	if (err == 0)
 		return;
 	report_undeliverable(p, WAMP_INVOCATION, post, err, &why);
-	if (post->chunk != CHUNK_NONE &&
-	    broken_add(p, BROKEN_AT_CALLEE, post->request, &why) != 0)
-		peer_drop_no_memory(p, "an undeliverable chunk");
+	err = later ? broken_add(p, BROKEN_AT_CALLEE, post->request, &why)
+		    : unsent_add(&p->unsent, post->request);
+	if (err != 0)
+		peer_drop_no_memory(p, "an undeliverable call");
 	else
-		return_undeliverable(p, WAMP_INVOCATION, post, &why);
+		return_undeliverable(p, later ? POST_UNDELIVERABLE : POST_UNSENT,
+				     WAMP_INVOCATION, post, &why);
+}
+
+static NOINLINE void send_moved(struct peer *p, const struct post *post)
+{
+	struct post moved = *post;
+
+	if (unsent_translate(&p->unsent, &moved.request))
+		send_invocation(p, &moved);
+}
+
+static void on_invocation(struct peer *p, const struct post *post)
+{
+	/* POST_GOODBYE was sent, and ends the call */
+	if (UNLIKELY(p->state == PEER_LEAVING))
+		return;
+	if (UNLIKELY(p->unsent.n > 0))
+		send_moved(p, post);
+	else
+		send_invocation(p, post);
+}
+
+static void on_renumbered(struct peer *p, const struct post *post)
+{
+	unsent_renumbered(&p->unsent, post->id);
 }
 
 static void on_input_over(struct peer *p, const struct post *post)
@@ -183,7 +209,12 @@ static void on_input_over(struct peer *p, const struct post *post)
 
 static void on_interrupt(struct peer *p, const struct post *post)
 {
-	msg_write_interrupt(peer_begin(p), p->serializer, post->request,
+	uint64_t request = post->request;
+
+	/* after GOODBYE, INVOCATIONs are not sent, either */
+	if (p->state == PEER_LEAVING || !unsent_translate(&p->unsent, &request))
+		return;
+	msg_write_interrupt(peer_begin(p), p->serializer, request,
 			    (enum wamp_cancel_mode)post->mode);
 	peer_send_sure(p);
 }
@@ -202,7 +233,7 @@ static NOINLINE void on_progress(struct peer *p, const struct post *post)
 	struct undeliverable why;
 	report_undeliverable(p, WAMP_RESULT, post, err, &why);
 	if (broken_add(p, BROKEN_AT_CALLER, post->request, &why) == 0)
-		return_undeliverable(p, WAMP_CALL, post, &why);
+		return_undeliverable(p, POST_UNDELIVERABLE, WAMP_CALL, post, &why);
 	else
 		peer_drop_no_memory(p, "an undeliverable result");
 }
@@ -373,6 +404,7 @@ void deliver(struct peer *p, struct post *post)
 		[POST_VIOLATION] = on_violation,
 		[POST_LOGIN_ANSWER] = login_answer,
 		[POST_INPUT_OVER] = on_input_over,
+		[POST_RENUMBERED] = on_renumbered,
 		[POST_PAGE] = on_page,
 	};
 

@@ -16,6 +16,7 @@
 #include "routerd/config/rights.h"
 #include "routerd/net/conn.h"
 #include "routerd/peer/peers.h"
+#include "routerd/peer/unsent.h"
 
 struct login;
 struct login_message;
@@ -54,6 +55,7 @@ struct peer {
 	uint32_t policy_generation; /* of the policy that the rights are from */
 	struct peer_members members;
 	struct broken_calls broken[BROKEN_SIDES];
+	struct unsent unsent;      /* INVOCATIONs to it */
 	struct open_inputs inputs; /* of its calls */
 	uint64_t opened_ms;        /* when it joined; clock of common/loop */
 	/* Reserved for POST_GONE or POST_GOODBYE; set in states JOINING and JOINED. */

@@ -35,6 +35,7 @@ static void session_over(struct peer *p, const char *reason)
 	authorize_end(p);
 	members_remove_all(p->peers, p);
 	broken_end_all(p);
+	unsent_free(&p->unsent);
 	inputs_end_all(p);
 	p->request_waits = false;
 	p->n_subscribing = 0;

@@ -74,13 +74,17 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	/* request: the INVOCATION's; payload, with the URI of the error; options */     \
 	X(INVOCATION_ERROR, REALM, NOTHING)                                              \
 	/* Something could not be delivered. request_type INVOCATION, from the           \
-	   callee's worker: the INVOCATION could not be sent to the callee (chunk: as    \
-	   in the INVOCATION), or the callee's answer cannot be passed on (progress:     \
-	   it is a progressive result). request_type CALL, from the caller's worker:     \
-	   a progressive result could not be sent to the caller, or a chunk from the     \
+	   callee's worker: a chunk of the input could not be sent to the callee (chunk: \
+	   NEXT or LAST), or the callee's answer cannot be passed on (progress: it is a  \
+	   progressive result). request_type CALL, from the caller's worker: a           \
+	   progressive result could not be sent to the caller, or a chunk from the       \
 	   caller has a wrong value. request, of that type; error and payload: what      \
 	   the caller is told, see struct post_error */                                  \
 	X(UNDELIVERABLE, REALM, NOTHING)                                                 \
+	/* An INVOCATION, or its first chunk, could not be sent to the callee. The       \
+	   numbers of all later ones move up by one, so that the callee sees no gap.     \
+	   request: its number for the callee; error and payload as in UNDELIVERABLE */  \
+	X(UNSENT, REALM, NOTHING)                                                        \
 	/* a CALL of a meta procedure: request, timeout_ms, procedure, and its           \
 	   arguments: id of the session, registration or subscription; payload (URI)     \
 	   and match; roles; kill; detached; query */                                    \
@@ -114,6 +118,9 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	/* answers an UNDELIVERABLE chunk: no more chunks of this call follow. request:  \
 	   the INVOCATION's */                                                           \
 	X(INPUT_OVER, PEER, NOTHING)                                                     \
+	/* answers UNSENTs: the requests of the posts that follow have moved up. id: how \
+	   many UNSENTs */                                                               \
+	X(RENUMBERED, PEER, NOTHING)                                                     \
 	/* request: the INVOCATION's; mode */                                            \
 	X(INTERRUPT, PEER, NOTHING)                                                      \
 	X(RESULT, PEER, NOTHING) /* request: the CALL's; payload, options; progress */   \

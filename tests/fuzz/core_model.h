@@ -8,6 +8,7 @@
 #define TESTS_FUZZ_CORE_MODEL_H
 
 #include "routerd/config/policy.h"
+#include "routerd/core/call.h"
 #include "routerd/core/realm.h"
 #include "routerd/post/role_set.h"
 #include "tests/fuzz/fuzz_listener.h"
@@ -91,6 +92,8 @@ struct player {
 	uint64_t session;
 	unsigned authid;
 	uint64_t last_invocation;
+	uint64_t unsent[UNSENT_MAX]; /* INVOCATIONs that its worker could not send */
+	unsigned n_unsent;
 	bool member[URIS];
 	uint64_t since[URIS]; /* when it became a member: a growing number */
 	struct will wills[MAX_WILLS];

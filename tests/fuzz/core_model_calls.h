@@ -644,8 +644,51 @@ static bool says_unavailable(const struct post *p)
 	       slice_eq_str(payload_uri(p->payload), WAMP_ERROR_UNAVAILABLE);
 }
 
+/* The numbers behind those that were not sent move up. */
+static void model_renumber(struct model *m, unsigned who)
+{
+	struct player *pl = &m->players[who];
+
+	if (pl->n_unsent == 0)
+		return;
+	for (size_t i = 0; i < m->n_flights; i++) {
+		struct flight *f = &m->flights[i];
+		unsigned before = 0;
+
+		if (f->queued || f->callee != who)
+			continue;
+		while (before < pl->n_unsent && pl->unsent[before] < f->invocation)
+			before++;
+		f->invocation -= before;
+	}
+	expect(m, who, (struct post){.type = POST_RENUMBERED, .id = pl->n_unsent});
+	pl->last_invocation -= pl->n_unsent;
+	pl->n_unsent = 0;
+}
+
+static void model_unsent(struct model *m, unsigned who, const struct post *p)
+{
+	struct player *pl = &m->players[who];
+	uint64_t id = p->request + pl->n_unsent;
+	size_t i = find_flight(m, who, id);
+
+	if (i == m->n_flights || m->flights[i].orphan) {
+		m->unknown++;
+		if (i < m->n_flights)
+			drop_flight(m, i);
+	} else {
+		expect_error(m, m->flights[i].caller, WAMP_CALL, m->flights[i].request,
+			     p->error.uri, NULL);
+		end_flight(m, i, false);
+	}
+	pl->unsent[pl->n_unsent++] = id;
+	if (pl->n_unsent == UNSENT_MAX)
+		model_renumber(m, who);
+}
+
 static void model_answer(struct model *m, unsigned who, const struct post *p)
 {
+	model_renumber(m, who);
 	size_t i = find_flight(m, who, p->request);
 
 	if (p->type == POST_UNDELIVERABLE && p->chunk != CHUNK_NONE)
@@ -706,6 +749,7 @@ static void model_answer(struct model *m, unsigned who, const struct post *p)
 /* A progressive result could not be delivered to its caller. */
 static void model_lost(struct model *m, unsigned who, const struct post *p)
 {
+	model_renumber(m, who);
 	size_t i = find_own_flight(m, who, p->request);
 
 	if (i == m->n_flights)

@@ -46,6 +46,8 @@ static void model_post(struct model *m, unsigned who, unsigned uri, const struct
 		model_cancel(m, who, p);
 	else if (p->type == POST_UNDELIVERABLE && p->request_type == WAMP_CALL)
 		model_lost(m, who, p);
+	else if (p->type == POST_UNSENT)
+		model_unsent(m, who, p);
 	else if (p->type >= POST_YIELD)
 		model_answer(m, who, p);
 }
@@ -161,6 +163,24 @@ static void add_flag(struct post *p, unsigned arg)
 		p->chunk = (uint8_t)(CHUNK_FIRST + arg / 64 % 3);
 }
 
+/*
+ * Makes a post about an INVOCATION that was not sent. False: it was not the player's, or
+ * a later one was not sent, either.
+ */
+static bool make_unsent(const struct player *pl, struct post *p)
+{
+	unsigned n = pl->n_unsent;
+
+	if (!pl->here || p->request == 0 || p->request > pl->last_invocation ||
+	    (n > 0 && p->request <= pl->unsent[n - 1]))
+		return false;
+	p->type = POST_UNSENT;
+	p->chunk = CHUNK_NONE;
+	p->progress = false;
+	p->request -= n;
+	return true;
+}
+
 /* late: from an earlier session; flag: see add_flag; an INVOCATION_ERROR then says that
  * the callee is unavailable */
 static void play_post(unsigned realm, unsigned who, enum post_type type, unsigned arg,
@@ -221,6 +241,9 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 	if ((type == POST_CALL || type == POST_YIELD || type == POST_INVOCATION_ERROR) &&
 	    (arg & 9) == 9)
 		p.options = options_ref(opaque);
+	if (p.type == POST_UNDELIVERABLE && p.chunk == CHUNK_FIRST &&
+	    !make_unsent(&m->players[who], &p))
+		return;
 	/* The realm is first, because the model asks it whom it chose at random. */
 	struct post copy = p;
 	if (copy.payload != NULL)

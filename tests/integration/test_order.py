@@ -6,8 +6,8 @@ import threading
 
 import pytest
 import rawclient
-from rawclient import (CALL, EVENT, GOODBYE, INVOCATION, PUBLISH, SERIALIZERS, SUBSCRIBE, SUBSCRIBED, TRANSPORTS,
-                       UNSUBSCRIBE, UNSUBSCRIBED)
+from rawclient import (CALL, CANCEL, CANCELING, ERROR, EVENT, GOODBYE, INTERRUPT, INVOCATION, PUBLISH, RESULT,
+                       SERIALIZERS, SUBSCRIBE, SUBSCRIBED, TRANSPORTS, UNSUBSCRIBE, UNSUBSCRIBED, YIELD)
 from utils import BUILD, SLOW, router_config
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
@@ -232,3 +232,49 @@ def test_results_may_come_in_another_order_than_calls(routerd, join):
         callee.send([70, message[1], {}, message[4]])
     for i in reversed(range(10)):
         assert caller.result(requests[i]) == ([i], {})
+
+
+def test_invocations_are_numbered_without_gaps(routerd, join):
+    """Some CALLs have a NaN, which a callee with JSON cannot get. Some are canceled at once."""
+    callee, callers = join(routerd, "json", roles=CANCELING), [join(routerd, s) for s in ("msgpack", "cbor")]
+    callee.register("com.example.p")
+    choose = random.Random(7)
+    good, unanswered, seen = {}, [], 0
+    for _ in range(20):
+        for caller in callers:
+            batch = []
+            for _ in range(30):
+                request = caller.next_request()
+                fits, stays = choose.random() < 0.6, choose.random() < 0.7
+                good[caller, request] = fits, stays
+                batch.append([CALL, request, {}, "com.example.p", [callers.index(caller), request, 0.5 if fits else float("nan")]])
+                if not stays:
+                    batch.append([CANCEL, request, {"mode": "killnowait"}])
+            caller.send(*batch)
+        # the callee keeps some calls, and answers others out of order and those that were canceled
+        while seen < sum(fits for fits, _ in good.values()):
+            message = callee.recv()
+            if message[0] == INTERRUPT:
+                assert 0 < message[1] <= seen
+                continue
+            seen += 1
+            assert message[:2] == [INVOCATION, seen]
+            unanswered.append((seen, message[4]))
+        choose.shuffle(unanswered)
+        while len(unanswered) > 7:
+            invocation, args = unanswered.pop()
+            callee.send([YIELD, invocation, {}, args])
+    for invocation, args in unanswered:
+        callee.send([YIELD, invocation, {}, args])
+    for (caller, request), (fits, stays) in good.items():
+        while not any(m[0] == RESULT and m[1] == request or m[0] == ERROR and m[2] == request for m in caller.inbox):
+            caller._receive()
+        answer = next(m for m in caller.inbox if m[1 if m[0] == RESULT else 2] == request)
+        caller.inbox.remove(answer)
+        if fits and stays:
+            assert answer == [RESULT, request, {}, [callers.index(caller), request, 0.5]]
+        else:
+            assert answer[4] in (["wamp.error.invalid_argument"] if stays else
+                                 ["wamp.error.canceled"] if fits else
+                                 ["wamp.error.canceled", "wamp.error.invalid_argument"])
+    assert all(c.silent() == [] for c in callers)

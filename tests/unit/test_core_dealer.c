@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Registrations and calls at a realm's owner. */
+#include "routerd/core/call.h"
 #include "tests/unit/core_fixture.h"
 
 #include <stdio.h>
@@ -174,21 +175,131 @@ static void no_such_procedure(void **state)
 	assert_int_equal(realm_counters(c->realm).calls_in_flight, 0);
 }
 
-static void undeliverable_invocation(void **state)
+static const struct post_error not_sent = {WAMP_ERROR_INVALID_ARGUMENT, "NaN"};
+
+/* The worker could not send bob this INVOCATION. */
+static void lose(struct core *c, uint64_t invocation)
 {
-	static const struct post_error error = {WAMP_ERROR_INVALID_ARGUMENT, "NaN"};
+	send_post(c, bob,
+		  (struct post){
+			  .type = POST_UNSENT, .request = invocation, .error = not_sent});
+}
+
+static void expect_renumbered(struct core *c, uint64_t n)
+{
+	assert_int_equal(expect(c, bob, POST_RENUMBERED, 0).id, n);
+}
+
+static void yield_to(struct core *c, uint64_t invocation, uint64_t request)
+{
+	send_args(c, bob, POST_YIELD, invocation, "[9]");
+	expect(c, alice, POST_RESULT, request);
+}
+
+static void expect_not_sent(struct core *c, uint64_t request)
+{
+	expect_error(c, alice, WAMP_CALL, request, not_sent.uri, not_sent.text);
+}
+
+/* Each number that was not sent is used again. */
+static void unsent_invocation(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	provide(c, bob, "p");
+	for (uint64_t i = 1; i <= 3; i++) {
+		call_bob(c, 42, i);
+		lose(c, i);
+		expect_not_sent(c, 42);
+		/* it was posted before bob's answer */
+		call_bob(c, 43, i + 1);
+		send_args(c, bob, POST_YIELD, i, "[9]");
+		expect_renumbered(c, 1);
+		expect(c, alice, POST_RESULT, 43);
+	}
+	send_args(c, bob, POST_YIELD, 4, "[9]");
+	assert_int_equal(realm_counters(c->realm).unknown_answers, 1);
+}
+
+/* Bob gets 1, 2, 3 and 4; the owner calls these 1, 2, 5 and 6, until bob answers. */
+static void unsent_invocations_among_others(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	c->realm->limits.calls = 10;
+	provide(c, bob, "p");
+	for (uint64_t i = 1; i <= 4; i++)
+		call_bob(c, 40 + i, i);
+	lose(c, 3);
+	expect_not_sent(c, 43);
+	call_bob(c, 45, 5);
+	call_bob(c, 46, 6);
+	lose(c, 3);
+	expect_not_sent(c, 44);
+	/* its call ends before the owner hears that it was not sent */
+	call_bob(c, 47, 7);
+	send_post(c, alice, (struct post){.type = POST_CANCEL, .request = 47});
+	expect(c, alice, POST_ERROR, 47);
+	lose(c, 5);
+	expect_nothing(c);
+	send_args(c, bob, POST_YIELD, 3, "[9]");
+	expect_renumbered(c, 3);
+	expect(c, alice, POST_RESULT, 45);
+	call_bob(c, 48, 5);
+	yield_to(c, 1, 41);
+	yield_to(c, 4, 46);
+	yield_to(c, 5, 48);
+	yield_to(c, 2, 42);
+	expect_nothing(c);
+	assert_int_equal(c->realm->dealer.calls.count, 0);
+}
+
+/* Every other one of them. */
+static void many_unsent_invocations(void **state)
+{
+	enum { N = UNSENT_MAX + 10 };
+	struct core *c = *state;
+
+	join_all(c);
+	c->realm->limits.calls = 2 * N;
+	provide(c, bob, "p");
+	for (uint64_t i = 1; i <= 2 * N; i++) {
+		call_bob(c, i, i);
+		forget_sent(c);
+	}
+	for (uint64_t i = 1; i <= N; i++) {
+		lose(c, i);
+		expect_not_sent(c, 2 * i - 1);
+		if (i == UNSENT_MAX)
+			expect_renumbered(c, UNSENT_MAX);
+		forget_sent(c);
+	}
+	send_args(c, bob, POST_YIELD, N, "[9]");
+	expect_renumbered(c, N - UNSENT_MAX);
+	expect(c, alice, POST_RESULT, 2 * N);
+	for (uint64_t i = N - 1; i > 0; i--) {
+		yield_to(c, i, 2 * i);
+		forget_sent(c);
+	}
+	call_bob(c, 3 * N, N + 1);
+}
+
+/* The worker may say so twice for one call: first of a value, and then of another. */
+static void undeliverable_twice(void **state)
+{
 	struct core *c = *state;
 
 	join_all(c);
 	provide(c, bob, "p");
 	call_bob(c, 42, 1);
-	send_post(
-		c, bob,
-		(struct post){.type = POST_UNDELIVERABLE, .request = 1, .error = error});
-	expect_error(c, alice, WAMP_CALL, 42, error.uri, error.text);
-	send_post(
-		c, bob,
-		(struct post){.type = POST_UNDELIVERABLE, .request = 1, .error = error});
+	for (int i = 0; i < 2; i++)
+		send_post(c, bob,
+			  (struct post){.type = POST_UNDELIVERABLE,
+					.request = 1,
+					.error = not_sent});
+	expect_not_sent(c, 42);
 	send_args(c, bob, POST_YIELD, 1, "[9]");
 	expect_nothing(c);
 	assert_int_equal(realm_counters(c->realm).unknown_answers, 2);
@@ -505,7 +616,10 @@ int main(void)
 		core_test(a_callee_asks_who_calls),
 		core_test(callees_error_is_passed_on),
 		core_test(no_such_procedure),
-		core_test(undeliverable_invocation),
+		core_test(unsent_invocation),
+		core_test(unsent_invocations_among_others),
+		core_test(many_unsent_invocations),
+		core_test(undeliverable_twice),
 		core_test(undeliverable_answer),
 		core_test(procedure_has_one_callee),
 		core_test(the_best_match_gets_the_call),

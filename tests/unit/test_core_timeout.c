@@ -136,7 +136,7 @@ static void the_call_is_undeliverable(void **state)
 	call(c, alice, 42, "bobs", TIMEOUT);
 	expect(c, bob, POST_INVOCATION, 1);
 	send_post(c, bob,
-		  (struct post){.type = POST_UNDELIVERABLE,
+		  (struct post){.type = POST_UNSENT,
 				.request = 1,
 				.error = {WAMP_ERROR_INVALID_ARGUMENT, "NaN"}});
 	expect_error(c, alice, WAMP_CALL, 42, WAMP_ERROR_INVALID_ARGUMENT, "NaN");

@@ -4,6 +4,7 @@
 #include "tests/unit/failing_malloc.h"
 
 #include "routerd/peer/broken.c"
+#include "routerd/peer/unsent.c"
 #include "routerd/post/payload.c"
 
 #undef malloc
@@ -12,6 +13,8 @@
 #undef free
 
 #include "tests/unit/login_fixture.h"
+
+static uint64_t invocation; /* of the next INVOCATION that the owner posts */
 
 static struct peer *session(void)
 {
@@ -34,6 +37,7 @@ static int setup_session(void **state)
 	int err = setup(state);
 
 	allocations = fail_at = 0;
+	invocation = 3;
 	log_in();
 	return err;
 }
@@ -70,10 +74,9 @@ static void result(uint64_t request, bool progress, const char *arguments)
 
 static void invoke_with(struct payload *payload)
 {
-
 	assert_non_null(payload);
 	deliver_post((struct post){.type = POST_INVOCATION,
-				   .request = 3,
+				   .request = invocation,
 				   .id = 4,
 				   .progress = true,
 				   .disclosed = identity_ref(session()->identity),
@@ -143,7 +146,9 @@ static void expect_reported_with(enum wamp_type request_type, uint64_t request,
 				 const char *uri, const char *words, const char *text)
 {
 	assert_int_equal(n_posts, 1);
-	assert_int_equal(posts[0].type, POST_UNDELIVERABLE);
+	assert_int_equal(posts[0].type, request_type == WAMP_INVOCATION
+						? POST_UNSENT
+						: POST_UNDELIVERABLE);
 	assert_int_equal(posts[0].request_type, request_type);
 	assert_int_equal(posts[0].request, request);
 	assert_string_equal(posts[0].error.uri, uri);
@@ -334,7 +339,7 @@ static void test_no_memory_for_the_text(void **state)
 	result(1, false, SEVEN);
 	expect_sent("[8,48,1,{},\"" WAMP_ERROR_INVALID_ARGUMENT "\",[\"" NAN_IN_JSON
 		    "\"]]\n");
-	fail_at = allocations + 2;
+	fail_at = allocations + 3;
 	invoke_once(NAN_);
 	expect_reported_with(WAMP_INVOCATION, 3, WAMP_ERROR_INVALID_ARGUMENT, NULL, text);
 	assert_false(w.conn.dropped);
@@ -348,6 +353,136 @@ static void test_a_call_cannot_be_expressed(void **state)
 	expect_reported_with(
 		WAMP_INVOCATION, 3, WAMP_ERROR_INVALID_ARGUMENT,
 		"CALL.Arguments[0]: NaN and Infinity cannot be expressed in JSON", NULL);
+	expect_silence();
+}
+
+/* --- the numbers of INVOCATIONs --- */
+
+static void expect_unsent(uint64_t request)
+{
+	expect_reported_with(
+		WAMP_INVOCATION, request, WAMP_ERROR_INVALID_ARGUMENT,
+		"CALL.Arguments[0]: NaN and Infinity cannot be expressed in JSON", NULL);
+	expect_silence();
+}
+
+static void expect_invocation(uint64_t request)
+{
+	char begin[20];
+
+	snprintf(begin, sizeof(begin), "[68,%u,4,", (unsigned)request);
+	assert_memory_equal(w.conn.sent, begin, strlen(begin));
+	w.conn.sent[0] = '\0';
+}
+
+static void interrupt(uint64_t request)
+{
+	deliver_post((struct post){
+		.type = POST_INTERRUPT, .request = request, .mode = WAMP_MODE_KILL});
+}
+
+static void renumbered(uint64_t n)
+{
+	deliver_post((struct post){.type = POST_RENUMBERED, .id = n});
+}
+
+#define INTERRUPT(request) "[69," #request ",{\"mode\":\"kill\"}]\n"
+
+/* The client sees 3, 4, 5 and 6. */
+static void test_numbers_have_no_gaps(void **state)
+{
+	static const bool lost[] = {false, true, true, false, true, false};
+	static const uint64_t numbers[] = {3, 4, 4, 4, 5, 5};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lost); i++, invocation++) {
+		invoke_once(lost[i] ? NAN_ : SEVEN);
+		if (lost[i])
+			expect_unsent(numbers[i]);
+		else
+			expect_invocation(numbers[i]);
+	}
+	/* The owner does not know yet. It gets no INTERRUPT to the client for those that
+	 * were not sent. */
+	for (uint64_t i = 3; i <= 8; i++)
+		interrupt(i);
+	expect_sent(INTERRUPT(3) INTERRUPT(4) INTERRUPT(5));
+	/* it knows of two, then of all */
+	renumbered(2);
+	interrupt(4);
+	interrupt(5);
+	interrupt(6);
+	expect_sent(INTERRUPT(4) INTERRUPT(5));
+	invocation = 7;
+	invoke_once(SEVEN);
+	expect_invocation(6);
+	renumbered(1);
+	interrupt(6);
+	expect_sent(INTERRUPT(6));
+	invoke_once(NAN_);
+	expect_unsent(7);
+	say("[6,{},\"wamp.close.normal\"]");
+	interrupt(6);
+	expect_sent("");
+	owner_says(POST_LEFT, NULL);
+	drop_posts();
+	/* another session on the same connection */
+	log_in();
+	invocation = 1;
+	invoke_once(SEVEN);
+	expect_invocation(1);
+}
+
+static void invoke_chunk(enum call_chunk chunk, const char *arguments)
+{
+	struct payload *payload =
+		payload_new(SERIALIZER_MSGPACK, slice_of(NULL, 0),
+			    (struct msg_payload){slice_str(arguments), 1});
+
+	deliver_post((struct post){.type = POST_INVOCATION,
+				   .request = invocation,
+				   .id = 4,
+				   .chunk = (uint8_t)chunk,
+				   .payload = payload});
+}
+
+/* The rest of the input is on its way when the first chunk cannot be sent. */
+static void test_numbers_of_chunks(void **state)
+{
+	(void)state;
+	invoke_chunk(CHUNK_FIRST, NAN_);
+	expect_unsent(3);
+	invoke_chunk(CHUNK_NEXT, SEVEN);
+	invoke_chunk(CHUNK_LAST, NAN_);
+	expect_silence();
+	invocation++;
+	invoke_chunk(CHUNK_FIRST, SEVEN);
+	expect_invocation(3);
+	invoke_chunk(CHUNK_NEXT, SEVEN);
+	expect_invocation(3);
+	/* a later one ends the call, too, but its number was seen */
+	invoke_chunk(CHUNK_NEXT, NAN_);
+	assert_int_equal(posts[0].type, POST_UNDELIVERABLE);
+	assert_int_equal(posts[0].request, 3);
+	drop_posts();
+	interrupt(4);
+	expect_sent(INTERRUPT(3));
+	renumbered(1);
+	invocation = 3;
+	invoke_chunk(CHUNK_NEXT, SEVEN);
+	expect_silence();
+	deliver_post((struct post){.type = POST_INPUT_OVER, .request = 3});
+	invocation = 4;
+	invoke_once(SEVEN);
+	expect_invocation(4);
+}
+
+static void test_no_memory_for_a_number(void **state)
+{
+	(void)state;
+	fail_at = allocations + 2;
+	invoke_once(NAN_);
+	assert_true(w.conn.dropped);
 	expect_silence();
 }
 
@@ -414,6 +549,9 @@ int main(void)
 		TEST(test_no_memory),
 		TEST(test_no_memory_for_the_text),
 		TEST(test_a_call_cannot_be_expressed),
+		TEST(test_numbers_have_no_gaps),
+		TEST(test_numbers_of_chunks),
+		TEST(test_no_memory_for_a_number),
 		TEST(test_a_registration_is_revoked),
 		TEST(test_a_subscription_is_revoked),
 	};

@@ -410,7 +410,7 @@ static void read_failed(struct conn *c, int err)
 	else if (eof && c->framing == 0 && answers && !c->stream.shut)
 		requests_over(c);
 	else
-		conn_kill(c, CONN_END_LOST);
+		conn_kill(c, err == E_NOMEM ? CONN_END_NOMEM : CONN_END_LOST);
 }
 
 static void read_some(struct conn *c)

@@ -44,7 +44,7 @@ void conn_tls_failed(struct conn *c, int err)
 
 	/* Many clients only drop the connection after their Close or GOODBYE. */
 	if (c->state != CONN_CLOSING || err == E_LIMIT)
-		conn_tls_log(c, t->why == NULL ? "answers are not read" : NULL);
+		conn_tls_log(c, NULL);
 	net_count(c->net, NET_TLS_MISSING, missing);
 	net_count(c->net, NET_TLS_ALERTS, !missing && t->by_peer);
 	conn_set_end(c, CONN_END_TLS);

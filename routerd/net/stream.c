@@ -11,7 +11,6 @@
 enum {
 	FLUSH_ROUNDS = 4, /* writes per stream and turn */
 	TLS_FLUSH_ROUNDS = 3,
-	TLS_FIRST_FLUSH = 16 * 1024, /* bytes of the first; each further one doubles it */
 };
 
 void stream_init(struct net *n, struct stream *s, int fd, event_callback_fn cb, void *arg)
@@ -49,7 +48,7 @@ int stream_arm(struct net *n, struct stream *s)
 {
 	short want = 0;
 
-	if (!s->paused && (s->tls == NULL || !tls_is_due(s->tls)))
+	if (!s->paused && (s->tls == NULL || !tls_must_wait(s->tls)))
 		want |= EV_READ;
 	if (s->list == STREAM_BLOCKED)
 		want |= EV_WRITE;
@@ -104,19 +103,14 @@ void stream_queued(struct net *n, struct stream *s, size_t bytes)
 		stream_move(n, s, STREAM_DIRTY);
 }
 
-/*
- * The first records are written alone, to find out whether the kernel takes more: what it
- * refuses must be kept.
- */
 static NOINLINE int flush_tls(struct net *n, struct stream *s)
 {
-	size_t most = TLS_FIRST_FLUSH;
 	bool full = true;
 
 	for (int round = 0;
 	     round < TLS_FLUSH_ROUNDS && full && tls_has_output(s->tls, &s->out);
-	     round++, most *= 2) {
-		int err = tls_write(n, s->tls, &s->out, most, &full);
+	     round++) {
+		int err = tls_write(n, s->tls, &s->out, &full);
 		if (err != 0)
 			return err;
 	}

@@ -66,8 +66,8 @@ int stream_arm(struct net *n, struct stream *s) MUSTCHECK;
 
 /*
  * Reads at most NET_SCRATCH bytes into net.scratch. E_AGAIN: there is nothing to read.
- * E_CLOSED with errno 0: the peer has ended its output. With TLS also E_SYNTAX and
- * E_LIMIT, as in tls_read. Other errors: the connection is lost.
+ * E_CLOSED with errno 0: the peer has ended its output. With TLS also E_SYNTAX,
+ * E_LIMIT and E_NOMEM, as in tls_read. Other errors: the connection is lost.
  */
 int stream_read(struct net *n, struct stream *s, size_t *got_out) MUSTCHECK;
 

@@ -17,7 +17,20 @@ enum {
 	 * a record have to fit into net.scratch.
 	 */
 	READ_MAX = NET_SCRATCH - RECORD_MAX,
-	LEFT_MAX = 256 * 1024, /* bytes that wait for the kernel */
+	/*
+	 * Bytes that wait for the kernel. What tls_write leaves fits, and so do OpenSSL's
+	 * own answers: an answer is not longer than the record that caused it, apart from
+	 * a last alert, and tls_read reads no more bytes than there is room for.
+	 */
+	LEFT_MAX = 64 * 1024,
+	/*
+	 * Bytes encrypted at a time. More is hardly faster. The rest of LEFT_MAX is for
+	 * the heads of the records and for answers.
+	 */
+	WRITE_MAX = 48 * 1024,
+	LAST_ALERT_MAX = 256, /* more than an alert and the rest of a record */
+	/* With less room in `left` than this, input waits. */
+	READ_MIN = 4 * 1024,
 	IDLE_RECORDS_MAX = 32, /* in a row without data, after the handshake */
 	WAIT_MAX_MS = 4000,    /* clients give up after 5 s */
 	FIRST_COST_NS = 1000 * 1000,
@@ -285,25 +298,28 @@ struct tls *tls_find_late(const struct net *n, uint64_t *when_out)
 
 /* --- output --- */
 
-/* Moves what OpenSSL has written to `left`. False if the client does not read it. */
-static bool keep_output(struct net *n, struct tls *t, struct outq *q, size_t from)
+/*
+ * Moves what OpenSSL has written, except the first `from` bytes, to `left`. E_NOMEM, or
+ * E_LIMIT: it is too much.
+ */
+static int keep_output(struct net *n, struct tls *t, struct outq *q, size_t from)
 {
 	struct tls_worker *w = t->worker;
 	struct slice rest = slice_from(buf_slice(&w->out), from);
-	bool kept = w->out.err == 0;
+	int err = w->out.err;
 
-	if (rest.len > 0 && kept) {
+	if (rest.len > 0 && err == 0) {
 		if (t->left == NULL)
 			t->left = buf_new(LEFT_MAX);
 		if (t->left != NULL) {
 			buf_reserve_exactly(t->left, t->left->len + rest.len);
 			buf_put_slice(t->left, rest);
 		}
-		kept = t->left != NULL && t->left->err == 0;
+		err = t->left == NULL ? E_NOMEM : t->left->err;
 		count_left(n, t, q);
 	}
 	buf_clear(&w->out);
-	return kept;
+	return err;
 }
 
 /* Writes bytes to the socket. *put_out gets how many. */
@@ -382,17 +398,17 @@ static const uint8_t *next_bytes(struct out_cursor *c, size_t len, uint8_t *gath
 }
 
 /*
- * Encrypts at most `most` bytes of the queue, in records that are as full as possible.
- * Returns the number of bytes, or 0 after an error.
+ * Encrypts the first bytes of the queue, in records that are as full as possible. Returns
+ * the number of bytes, or 0 after an error.
  */
-static size_t encrypt_queue(struct tls *t, const struct outq *q, size_t most)
+static size_t encrypt_queue(struct tls *t, const struct outq *q)
 {
 	struct iovec iov[OUTQ_IOV_MAX];
 	struct out_cursor c = {.iov = iov};
 	size_t want, done = 0;
 
 	(void)outq_peek(q, iov, OUTQ_IOV_MAX, &want);
-	want = min_size(want, most);
+	want = min_size(want, WRITE_MAX);
 	while (done < want) {
 		size_t len = min_size(RECORD_MAX, want - done);
 
@@ -408,7 +424,7 @@ bool tls_has_output(const struct tls *t, const struct outq *q)
 	return t->left != NULL || (t->state == TLS_OPEN && !outq_empty(q));
 }
 
-int tls_write(struct net *n, struct tls *t, struct outq *q, size_t most, bool *full_out)
+int tls_write(struct net *n, struct tls *t, struct outq *q, bool *full_out)
 {
 	struct tls_worker *w = &n->tls;
 	size_t done, put;
@@ -418,7 +434,7 @@ int tls_write(struct net *n, struct tls *t, struct outq *q, size_t most, bool *f
 	err = write_left(n, t, q, full_out);
 	if (err != 0 || !*full_out || !tls_has_output(t, q))
 		return err;
-	done = encrypt_queue(t, q, most);
+	done = encrypt_queue(t, q);
 	if (done == 0) {
 		/* The next connection must not send these records. */
 		buf_clear(&w->out);
@@ -427,9 +443,8 @@ int tls_write(struct net *n, struct tls *t, struct outq *q, size_t most, bool *f
 	outq_consume(q, &n->out, done);
 	err = write_bytes(n, t, buf_slice(&w->out), &put);
 	*full_out = put == w->out.len;
-	if (!keep_output(n, t, q, put) && err == 0)
-		err = E_NOMEM;
-	return err;
+	int kept = keep_output(n, t, q, put);
+	return err != 0 ? err : kept;
 }
 
 bool tls_notify_close(struct net *n, struct tls *t, struct outq *q)
@@ -439,7 +454,7 @@ bool tls_notify_close(struct net *n, struct tls *t, struct outq *q)
 	t->notified = true;
 	ERR_clear_error();
 	(void)SSL_shutdown(t->ssl);
-	return keep_output(n, t, q, 0) && t->left != NULL;
+	return keep_output(n, t, q, 0) == 0 && t->left != NULL;
 }
 
 int tls_answer_plainly(struct net *n, struct tls *t, struct outq *q, struct slice answer)
@@ -447,7 +462,7 @@ int tls_answer_plainly(struct net *n, struct tls *t, struct outq *q, struct slic
 	set_state(t, TLS_BROKEN);
 	buf_clear(&n->tls.out);
 	buf_put_slice(&n->tls.out, answer);
-	return keep_output(n, t, q, 0) ? 0 : E_NOMEM;
+	return keep_output(n, t, q, 0);
 }
 
 /* --- input --- */
@@ -556,11 +571,26 @@ static int handle_records(struct net *n, struct tls *t, size_t *got_out)
 	return err != 0 ? err : decrypt(n, t, got_out);
 }
 
+/* How many bytes may be read, so that what OpenSSL answers fits into `left`. */
+static size_t read_room(const struct tls *t)
+{
+	size_t left = t->left == NULL ? 0 : t->left->len;
+	size_t room = LEFT_MAX - left;
+
+	return room < READ_MIN ? 0 : min_size(READ_MAX, room - LAST_ALERT_MAX);
+}
+
+bool tls_must_wait(const struct tls *t)
+{
+	return t->state == TLS_NEW_DUE || t->state == TLS_SHAKING_DUE ||
+	       read_room(t) == 0;
+}
+
 int tls_read(struct net *n, struct tls *t, struct outq *q, size_t *got_out)
 {
 	struct tls_worker *w = &n->tls;
 	size_t len;
-	int err;
+	int err, kept;
 
 	*got_out = 0;
 	if (t->broke) {
@@ -576,7 +606,9 @@ int tls_read(struct net *n, struct tls *t, struct outq *q, size_t *got_out)
 		return E_AGAIN;
 	}
 	t->taken = false;
-	err = sock_read(t->stream->fd, w->in, READ_MAX, &len);
+	if (read_room(t) == 0)
+		return E_AGAIN;
+	err = sock_read(t->stream->fd, w->in, read_room(t), &len);
 	if (err == E_CLOSED && errno == 0)
 		errno = ECONNRESET; /* without close_notify it is not a clean end */
 	if (err != 0)
@@ -587,8 +619,11 @@ int tls_read(struct net *n, struct tls *t, struct outq *q, size_t *got_out)
 	w->feed = slice_of(w->in, len);
 	err = handle_records(n, t, got_out);
 	w->feed = slice_of(NULL, 0);
-	if (!keep_output(n, t, q, 0))
-		return E_LIMIT;
+	kept = keep_output(n, t, q, 0);
+	if (kept == E_LIMIT)
+		t->why = "the certificates are longer than 64 KiB";
+	if (kept != 0)
+		return kept;
 	if (*got_out == 0 || err == E_LIMIT)
 		return err;
 	t->broke = err == E_SYNTAX;

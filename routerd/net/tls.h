@@ -41,8 +41,9 @@ struct tls {
 	TAILQ_ENTRY(tls) link;
 	TAILQ_ENTRY(tls) slot_link; /* in tls_worker.slots */
 	uint64_t begun_ms;          /* when it got a slot */
-	struct buf *left;           /* records that the kernel did not take; NULL: none */
-	size_t left_counted;        /* bytes of `left` that the queue's memory includes */
+	/* Records that the kernel did not take, at most 64 KiB; NULL: none. */
+	struct buf *left;
+	size_t left_counted; /* bytes of `left` that the queue's memory includes */
 	/* If TLS failed: why. A constant; NULL: it did not. */
 	const char *why;
 	uint8_t state;       /* enum tls_state */
@@ -125,7 +126,7 @@ struct tls *tls_find_late(const struct net *n, uint64_t *when_out);
  * E_AGAIN: there are no data, but output may have been added to `left`. E_CLOSED: as in
  * sock_read; errno is 0 only after close_notify. E_SYNTAX: the handshake failed, or the
  * client does not speak TLS: see `why`; an answer is in `left`. E_LIMIT: too many records
- * without data, or too many answers that the client does not read.
+ * without data, or an answer is too long. E_NOMEM.
  */
 int tls_read(struct net *n, struct tls *t, struct outq *q, size_t *got_out) MUSTCHECK;
 
@@ -138,21 +139,21 @@ static inline bool tls_is_over(const struct tls *t)
 	return t->ended || t->broke;
 }
 
-/* Must the socket's input wait until tls_take? */
-static inline bool tls_is_due(const struct tls *t)
-{
-	return t->state == TLS_NEW_DUE || t->state == TLS_SHAKING_DUE;
-}
+/*
+ * Must the socket's input wait: for tls_take, or until more of `left` is written? OpenSSL
+ * answers some records by itself, and a client that does not read may send many of them.
+ */
+bool tls_must_wait(const struct tls *t);
 
 /* Is there something to write now? q is the stream's queue. */
 bool tls_has_output(const struct tls *t, const struct outq *q);
 
 /*
- * Writes `left`, then encrypts and writes at most `most` bytes of the queue. 0: *full_out
- * says whether the kernel has taken everything. Else an error of sock_writev, or E_NOMEM.
+ * Writes `left`, then, if the kernel has taken all of it, encrypts and writes the first
+ * 48 KiB of the queue. 0: *full_out says whether the kernel has taken everything. Else an
+ * error of sock_writev, or E_NOMEM.
  */
-int tls_write(struct net *n, struct tls *t, struct outq *q, size_t most,
-	      bool *full_out) MUSTCHECK;
+int tls_write(struct net *n, struct tls *t, struct outq *q, bool *full_out) MUSTCHECK;
 
 /*
  * Adds close_notify to `left`, once. True if it did: write it before the output is shut

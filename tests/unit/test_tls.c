@@ -35,34 +35,169 @@ static void test_many_messages_in_few_records(void **state)
 	expect_messages("x|");
 }
 
-static void test_slow_reader(void **state)
-{
-	enum { SIZE = 1 << 19 };
-	SSL *client;
-	struct conn *c = open_tls(&client);
-	uint8_t *sent = malloc(SIZE), *got = malloc(SIZE);
+enum {
+	LEFT_MAX = 64 * 1024, /* of records that the kernel does not take */
+	SENT = 1 << 19,       /* more than the kernel takes */
+};
+static uint8_t sent[SENT], got[SENT];
 
-	(void)state;
-	for (size_t i = 0; i < SIZE; i++)
+/* Sends more than the kernel takes. */
+static void block(struct conn *c)
+{
+	for (size_t i = 0; i < SENT; i++)
 		sent[i] = (uint8_t)(i * 7 + i / 251);
-	conn_send(c, slice_of(sent, SIZE));
-	conn_send(c, slice_of(sent, 3));
+	conn_send(c, slice_of(sent, SENT));
 	for (int i = 0; i < 10; i++)
 		spin();
 	assert_int_equal(c->stream.list, STREAM_BLOCKED);
-	/* only what was encrypted already; the rest is in the queue */
-	assert_in_range(c->stream.tls->left_counted, 1, 70 * 1024);
-	for (size_t all = 0; all < SIZE;) {
-		size_t n = receive(client, got + all, SIZE - all);
+	assert_in_range(c->stream.tls->left->len, 1, LEFT_MAX);
+}
+
+/* The client gets the first len bytes of it. */
+static void expect_sent(SSL *client, size_t len)
+{
+	for (size_t all = 0; all < len;) {
+		size_t n = receive(client, got + all, len - all);
 		assert_true(n > 0);
 		all += n;
 	}
-	assert_memory_equal(got, sent, SIZE);
+	assert_memory_equal(got, sent, len);
+}
+
+/* Collects the next records of the client instead of sending them. */
+static BIO *collect(SSL *client)
+{
+	BIO *records = BIO_new(BIO_s_mem());
+
+	SSL_set0_wbio(client, records);
+	return records;
+}
+
+/*
+ * No byte of a client may wait inside OpenSSL for a further byte: five records in one
+ * segment, and the same records byte by byte.
+ */
+static void test_records_in_any_segments(void **state)
+{
+	static const size_t sizes[] = {SIZE_MAX, 1, 7};
+	SSL *client;
+	struct conn *c = open_tls(&client);
+	BIO *records = collect(client);
+	uint8_t frames[40 * 5], *p;
+
+	(void)state;
+	for (int i = 0; i < 40; i++)
+		memcpy(frames + i * 5, "\0\0\0\1x", 5);
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		for (int r = 0; r < 5; r++)
+			say(client, frames, sizeof(frames));
+		size_t len = (size_t)BIO_get_mem_data(records, &p), step;
+		for (size_t at = 0; at < len; at += step) {
+			step = min_size(sizes[i], len - at);
+			put(p + at, step);
+			spin();
+			assert_int_equal(SSL_pending(c->stream.tls->ssl), 0);
+			/* each whole record was handled */
+			assert_int_equal(h.got.len, (at + step) / (len / 5) * 80);
+		}
+		assert_int_equal(h.got.len, 5 * 80);
+		buf_clear(&h.got);
+		(void)BIO_reset(records);
+	}
+}
+
+static void test_slow_reader(void **state)
+{
+	SSL *client;
+	struct conn *c = open_tls(&client);
+	const struct outq *q = &c->stream.out;
+
+	(void)state;
+	block(c);
+	size_t left = c->stream.tls->left->len, queued = q->memory;
+	assert_true(queued > SENT / 2 + left);
+	assert_true(net.out.memory >= queued);
+	/* nothing more is encrypted: it waits in the queue */
+	conn_send(c, slice_of(sent, 3));
+	spin();
+	assert_int_equal(c->stream.tls->left->len, left);
+	assert_true(q->memory > queued);
+
+	expect_sent(client, SENT);
 	assert_int_equal(receive(client, got, 10), 3);
-	assert_int_equal(c->stream.tls->left_counted, 0);
+	assert_null(c->stream.tls->left);
+	assert_int_equal(q->memory, 0);
 	assert_int_equal(net.out.memory, 0);
-	free(sent);
-	free(got);
+}
+
+static uint64_t encrypted(const struct conn *c)
+{
+	return BIO_number_written(SSL_get_wbio(c->stream.tls->ssl));
+}
+
+/* Nothing is encrypted before the whole leftover is written, however slowly. */
+static void test_very_slow_reader(void **state)
+{
+	const int small = 1;
+	SSL *client;
+	struct conn *c = open_tls(&client);
+	int parts = 0;
+
+	(void)state;
+	setsockopt(c->stream.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	block(c);
+	for (size_t all = 0, n; all < SENT;) {
+		const struct buf *left = c->stream.tls->left;
+		size_t before = left == NULL ? 0 : left->len;
+		uint64_t written = counter(NET_BYTES_OUT), old = encrypted(c);
+
+		if (SSL_read_ex(client, got + all, SENT - all, &n) == 1)
+			all += n;
+		event_base_loop(loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		(void)net_turn_end(&net);
+		written = counter(NET_BYTES_OUT) - written;
+		assert_true(written >= before || encrypted(c) == old);
+		parts += written > 0 && written < before;
+	}
+	assert_true(parts > 10);
+	assert_memory_equal(got, sent, SENT);
+}
+
+/* What a turn queues for a client that reads is one write, and full records. */
+static void test_few_writes(void **state)
+{
+	SSL *client;
+	struct conn *c = open_tls(&client);
+	uint64_t writes = counter(NET_WRITES), bytes = counter(NET_BYTES_OUT);
+
+	(void)state;
+	for (int i = 0; i < 40; i++)
+		conn_send(c, slice_of(sent, 1024));
+	spin();
+	assert_int_equal(counter(NET_WRITES), writes + 1);
+	assert_int_equal(counter(NET_BYTES_OUT), bytes + 40 * 1024 + 3 * 22);
+	assert_int_equal(receive(client, got, SENT), 40 * 1024);
+}
+
+/* The last answer is not cut off, although the kernel has not taken all of it yet. */
+static void test_close_of_a_slow_reader(void **state)
+{
+	const int small = 1;
+	SSL *client;
+	struct conn *c = open_tls(&client);
+
+	(void)state;
+	setsockopt(c->stream.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	conn_send(c, slice_of(sent, 40 * 1024));
+	spin();
+	assert_true(outq_empty(&c->stream.out));
+	assert_non_null(c->stream.tls->left);
+	conn_close(c, WS_CLOSE_NORMAL, NULL);
+	spin();
+	assert_int_equal(c->state, CONN_CLOSING);
+	expect_sent(client, 40 * 1024);
+	assert_int_equal(receive(client, got, 10), 0);
+	assert_int_equal(SSL_get_shutdown(client), SSL_RECEIVED_SHUTDOWN);
 }
 
 /* The workers' buffer for records must not keep those of a connection that has failed. */
@@ -120,6 +255,43 @@ static void test_key_updates(void **state)
 	assert_int_equal(h.closed, 1);
 }
 
+/*
+ * A client that does not read can make the router answer. The answers are bounded: when
+ * they no longer fit, input waits. Before that it is read, because an honest client may
+ * write much before it reads.
+ */
+static void test_key_updates_of_a_client_that_does_not_read(void **state)
+{
+	SSL *client;
+	struct conn *c = open_tls(&client);
+	const struct tls *t = c->stream.tls;
+	int n = 0;
+
+	(void)state;
+	block(c);
+	while ((c->stream.armed & EV_READ) != 0) {
+		size_t before = t->left->len;
+
+		update_keys(client, 20);
+		say(client, "\0\0\0\1x", 5);
+		spin();
+		expect_messages("x|");
+		assert_true(t->left->len > before);
+		assert_true(++n < 200);
+	}
+	assert_in_range(t->left->len, LEFT_MAX - 5000, LEFT_MAX);
+	update_keys(client, 20);
+	say(client, "\0\0\0\1y", 5);
+	spin();
+	expect_messages("");
+	/* nothing is lost */
+	expect_sent(client, SENT);
+	spin();
+	expect_messages("y|");
+	assert_null(t->left);
+	assert_int_equal(c->state, CONN_OPEN);
+}
+
 static void test_garbage_after_the_handshake(void **state)
 {
 	SSL *client, *honest;
@@ -150,16 +322,12 @@ static void test_garbage_after_the_handshake(void **state)
 /* What is still in the queue cannot be sent: the client gets the alert and the end. */
 static void test_garbage_while_output_waits(void **state)
 {
-	static const uint8_t data[1 << 19];
-	static uint8_t got[1 << 16];
 	SSL *client;
 	struct conn *c = open_tls(&client);
 	ssize_t n = -1;
 
 	(void)state;
-	conn_send(c, slice_of(data, sizeof(data)));
-	spin();
-	assert_int_equal(c->stream.list, STREAM_BLOCKED);
+	block(c);
 	assert_int_equal(send(peer(), "\x17\x03\x03\0\x01?", 6, 0), 6);
 	for (int i = 0; i < 50 && n != 0; i++) {
 		spin();
@@ -229,17 +397,41 @@ static void test_input_behind_a_hold_is_not_lost(void **state)
 	assert_int_equal(counter(NET_END_PEER), 1);
 }
 
+/* Certificates that are longer than what may wait for a client. */
+static void test_too_long_certificates(void **state)
+{
+	static char comment[LEFT_MAX + 1];
+	SSL *client;
+
+	(void)state;
+	memset(comment, 'x', sizeof(comment) - 1);
+	struct tls_context *longer = make_context("longer", comment);
+	conf.tls = longer;
+	(void)adopt_tls(&client);
+	assert_false(shake_hands(client));
+	assert_int_equal(counter(NET_END_TLS), 1);
+	assert_int_equal(net.conns, 0);
+	assert_int_equal(net.out.memory, 0);
+	tls_context_free(&longer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_many_messages_in_few_records),
+		T(test_records_in_any_segments),
 		T(test_slow_reader),
+		T(test_very_slow_reader),
+		T(test_few_writes),
+		T(test_close_of_a_slow_reader),
 		T(test_records_of_a_failed_connection_go_nowhere),
 		T(test_key_updates),
+		T(test_key_updates_of_a_client_that_does_not_read),
 		T(test_garbage_after_the_handshake),
 		T(test_garbage_while_output_waits),
 		T(test_ends),
 		T(test_input_behind_a_hold_is_not_lost),
+		T(test_too_long_certificates),
 	};
 	signal(SIGPIPE, SIG_IGN); /* the client writes to closed sockets */
 	int failed = cmocka_run_group_tests_name("tls", tests, NULL, NULL);

@@ -54,7 +54,7 @@ static void test_tickets(void **state)
 	session = connect_again(session, true);
 
 	/* another listener of the same worker */
-	struct tls_context *another = make_context("another");
+	struct tls_context *another = make_context("another", NULL);
 	conf.tls = another;
 	session = connect_again(session, false);
 	spin();

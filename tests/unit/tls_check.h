@@ -9,6 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 static struct tls_context *context;
 static SSL_CTX *client_ctx;
@@ -33,17 +34,24 @@ static void put_pem(struct buf *out, X509 *x, EVP_PKEY *key)
 	BIO_free(bio);
 }
 
-static struct tls_context *make_context(const char *name)
+/* A context with a certificate that contains this comment; NULL: none. */
+static struct tls_context *make_context(const char *name, const char *comment)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *x = X509_new();
 	struct buf certificate, secret;
 
-	buf_init(&certificate, 4096);
+	buf_init(&certificate, 1 << 20);
 	buf_init(&secret, 4096);
 	X509_gmtime_adj(X509_getm_notBefore(x), 0);
 	X509_gmtime_adj(X509_getm_notAfter(x), 3600);
 	X509_set_pubkey(x, key);
+	if (comment != NULL) {
+		X509_EXTENSION *e =
+			X509V3_EXT_conf_nid(NULL, NULL, NID_netscape_comment, comment);
+		assert_int_equal(X509_add_ext(x, e, -1), 1);
+		X509_EXTENSION_free(e);
+	}
 	assert_true(X509_sign(x, key, EVP_sha256()) > 0);
 	put_pem(&certificate, x, NULL);
 	put_pem(&secret, NULL, key);
@@ -63,7 +71,7 @@ static int setup_tls(void **state)
 	int err = setup(state);
 
 	if (context == NULL)
-		context = make_context("test");
+		context = make_context("test", NULL);
 	conf.tls = context;
 	client_ctx = SSL_CTX_new(TLS_client_method());
 	tls_ticket_seed_init(&seed, now_ms);

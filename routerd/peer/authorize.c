@@ -123,6 +123,7 @@ static const char *ask(struct peer *p, const struct msg *m, enum action action)
 	p->authorize_state = AUTHORIZE_ASKED;
 	p->authorize_action = (uint8_t)action;
 	p->authorizer = (uint8_t)index;
+	p->decision_clears = p->peers->decisions.clears;
 	p->authorize_repeated = repeated;
 	peers_count(p->peers, PEER_AUTHORIZATIONS_ASKED);
 	if (answered)
@@ -232,7 +233,8 @@ static enum authorize_decision read_answer(struct peer *p,
 	if (res.cache_ttl_ms != FIELD_NONE)
 		result.until_ms = loop_now_ms(p->peers->loop) + res.cache_ttl_ms;
 	/* If it was asked again, a change may have come once more. */
-	if (res.cache && res.cache_ttl_ms != 0 && !p->authorize_repeated)
+	if (res.cache && res.cache_ttl_ms != 0 && !p->authorize_repeated &&
+	    p->decision_clears == p->peers->decisions.clears)
 		decisions_keep(&p->peers->decisions, about, &result);
 	return take(&result, r);
 }

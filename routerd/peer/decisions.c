@@ -306,6 +306,7 @@ void decisions_clear(struct decisions *ds)
 	struct decided_principal *dp, *next;
 
 	ds->purges++;
+	ds->clears++;
 	for (dp = ds->principals; dp != NULL; dp = next) {
 		next = dp->hh.next;
 		forget_all_about(ds, dp);

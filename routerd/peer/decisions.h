@@ -41,6 +41,9 @@ struct decisions {
 	/* Number of the newest revocation that was passed to decisions_forget: answers to
 	 * older questions must not be kept. */
 	uint64_t revocations;
+	/* How often decisions_clear was called: answers to questions that were asked
+	 * before must not be kept, either. */
+	uint32_t clears;
 	uint64_t count, bytes;            /* of all decisions */
 	uint64_t purges, evictions, hits; /* counters */
 };

@@ -60,10 +60,11 @@ struct peer {
 	uint64_t opened_ms;        /* when it joined; clock of common/loop */
 	/* Reserved for POST_GONE or POST_GOODBYE; set in states JOINING and JOINED. */
 	struct mail_batch *mail;
-	/* The next six are used if the role has an authorizer; see peer/authorize.h. */
+	/* The next seven are used if the role has an authorizer; see peer/authorize.h. */
 	/* owned; set in state AUTHORIZE_ANSWERED; NULL if memory ran out */
 	struct login_message *answer;
 	uint32_t question;        /* number of the last question */
+	uint32_t decision_clears; /* decisions.clears when it was asked */
 	uint8_t authorize_state;  /* enum authorize_state */
 	uint8_t authorize_action; /* enum action: what the last question is about */
 	uint8_t authorizer;       /* index of the authenticator that was asked last */

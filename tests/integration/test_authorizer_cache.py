@@ -256,6 +256,21 @@ def test_another_authorizer_meanwhile(fake, start_routerd, join, threads):
     assert call(client) == DENIED and len(asked(new)) == 1
 
 
+def test_an_answer_that_crosses_a_reload(held):
+    """It decides about its request. It is not kept, because a reload forgets what was asked before."""
+    held, routerd, client = held
+    for n, (answer, error) in enumerate(((YES, NONE), (NO, DENIED)), 1):
+        client.send([CALL, n, {}, "com.example.p"])
+        held.wait(n)
+        if n == 1:
+            reload_with(routerd, {"authorizer": "authd"}, 1)
+        held.answer(n, answer)
+        assert error_of(client, CALL, n)[0] == error
+    client.send([CALL, 3, {}, "com.example.p"])
+    assert error_of(client, CALL, 3)[0] == DENIED
+    assert routerd.total("authorizations_asked") == 2 and routerd.total("decision_hits") == 1
+
+
 # --- the kit ---
 
 SITE = """

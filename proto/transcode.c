@@ -259,7 +259,7 @@ static void name_place(const struct token_reader *r, struct slice in, unsigned i
 		 key[0] == '\0' ? "" : ".", key);
 }
 
-void transcode_fault(enum serializer from, struct slice in, unsigned items,
+bool transcode_fault(enum serializer from, struct slice in, unsigned items,
 		     enum serializer to, char text[TRANSCODE_FAULT_MAX])
 {
 	static const char *const names[] = {
@@ -272,8 +272,8 @@ void transcode_fault(enum serializer from, struct slice in, unsigned items,
 		      "names has a row for each serializer");
 	struct token_reader r;
 	struct token t;
-	char kind[TAG_TEXT_MAX], place[PLACE_MAX] = "the payload";
-	const char *what = "a value";
+	char kind[TAG_TEXT_MAX], place[PLACE_MAX];
+	const char *what = NULL;
 	struct buf out, scratch;
 	unsigned open = 0;
 
@@ -299,6 +299,8 @@ void transcode_fault(enum serializer from, struct slice in, unsigned items,
 	}
 	buf_fini(&out);
 	buf_fini(&scratch);
-	snprintf(text, TRANSCODE_FAULT_MAX, "%s: %s cannot be expressed in %s", place,
-		 what, names[to]);
+	if (what != NULL)
+		snprintf(text, TRANSCODE_FAULT_MAX, "%s: %s cannot be expressed in %s",
+			 place, what, names[to]);
+	return what != NULL;
 }

@@ -23,9 +23,9 @@ enum { TRANSCODE_FAULT_MAX = 160 }; /* with terminator */
  * After E_UNSUPPORTED from transcode with the same arguments: says which value the target
  * cannot express. `in` is a payload: the first item is Arguments, the second ArgumentsKw.
  * "Arguments[1]: a date cannot be expressed in JSON". The text has no characters that a
- * log line must escape.
+ * log line must escape. False: it can express all of them.
  */
-void transcode_fault(enum serializer from, struct slice in, unsigned items,
+bool transcode_fault(enum serializer from, struct slice in, unsigned items,
 		     enum serializer to, char text[TRANSCODE_FAULT_MAX]);
 
 /*

@@ -25,7 +25,7 @@ static void report_undeliverable(struct peer *p, enum wamp_type type,
 				 struct undeliverable *why_out)
 {
 	peers_count(p->peers, PEER_UNDELIVERABLE);
-	peer_log_undeliverable(p, type, post->payload, err, why_out);
+	peer_log_undeliverable(p, type, post, err, why_out);
 }
 
 /* Answers a request that has succeeded. Leaves an id of 0 out of the message. */

@@ -89,11 +89,11 @@ static size_t expected_size(const struct fan_out *f)
 }
 
 /* Logs that an EVENT is not sent. */
-static void report(struct peer *p, const struct payload *payload, int err)
+static void report(struct peer *p, const struct post *event, int err)
 {
 	struct undeliverable why;
 
-	peer_log_undeliverable(p, WAMP_EVENT, payload, err, &why);
+	peer_log_undeliverable(p, WAMP_EVENT, event, err, &why);
 }
 
 /* The bytes for p's wire kind. Makes them when the first peer of the kind needs them. */
@@ -111,7 +111,7 @@ static const struct fan_out_bytes *bytes_for(struct fan_out *f, struct peer *p)
 	 * EVENTs */
 	b->no_memory = out.err == E_NOMEM;
 	if (out.err != 0) {
-		report(p, f->events[0].payload, out.err);
+		report(p, &f->events[0], out.err);
 		return b;
 	}
 	for (unsigned i = 0; i < f->n_events; i++) {
@@ -122,7 +122,7 @@ static const struct fan_out_bytes *bytes_for(struct fan_out *f, struct peer *p)
 			break;
 		}
 		if (err != 0) {
-			report(p, f->events[i].payload, err);
+			report(p, &f->events[i], err);
 			continue;
 		}
 		if (len > b->longest)
@@ -168,7 +168,7 @@ static bool deliver_one(struct peer *p, const struct post *event)
 		return false;
 	}
 	if (err != 0)
-		report(p, event->payload, err);
+		report(p, event, err);
 	peers_count(p->peers, err == 0 ? PEER_EVENTS_DELIVERED : PEER_UNDELIVERABLE);
 	return true;
 }

@@ -152,25 +152,49 @@ static const char *origin(enum wamp_type type)
 	}
 }
 
+/*
+ * Says which text in Details JSON cannot express; the payload has no such value. Returns
+ * the text that belongs before it.
+ */
+static const char *explain_details(enum wamp_type type, const struct options *o,
+				   char text[TRANSCODE_FAULT_MAX])
+{
+	static const char why[] =
+		"a string that begins with U+0000 cannot be expressed in JSON";
+	const struct slice *passthru = o == NULL ? NULL : options_passthru(o);
+
+	for (unsigned i = 0; passthru != NULL && i < MSG_PASSTHRU_COUNT; i++) {
+		if (passthru[i].len == 0 || passthru[i].p[0] != '\0')
+			continue;
+		snprintf(text, TRANSCODE_FAULT_MAX, "%s.%s: %s",
+			 type == WAMP_ERROR ? "Details" : "Options",
+			 msg_passthru_names[i], why);
+		return origin(type);
+	}
+	snprintf(text, TRANSCODE_FAULT_MAX, "the authid or authrole of the sender: %s",
+		 why);
+	return "";
+}
+
 /* Fills in *out; the arguments are those of peer_log_undeliverable. */
-static void explain(const struct peer *p, enum wamp_type type,
-		    const struct payload *payload, int err, struct undeliverable *out)
+static void explain(const struct peer *p, enum wamp_type type, const struct post *post,
+		    int err, struct undeliverable *out)
 {
 	char fault[TRANSCODE_FAULT_MAX];
 	const char *from = "", *text = fault;
 
-	if (err == E_LIMIT) {
+	if (err == E_LIMIT)
 		text = "the payload is too large for the receiver";
-	} else if (err == E_NOMEM) {
+	else if (err == E_NOMEM)
 		text = "the router is out of memory";
-	} else if (err == E_FULL) {
+	else if (err == E_FULL)
 		text = "the receiver reads too slowly";
-	} else if (payload == NULL) {
+	else if (post == NULL || post->payload == NULL)
 		text = "the receiver's serializer cannot encode it";
-	} else {
+	else if (payload_fault(post->payload, p->serializer, fault))
 		from = origin(type);
-		payload_fault(payload, p->serializer, fault);
-	}
+	else
+		from = explain_details(type, post->options, fault);
 	out->err = err;
 	snprintf(out->text, sizeof(out->text), "%s%s", from, text);
 }
@@ -226,13 +250,14 @@ void peer_drop_no_memory(struct peer *p, const char *what)
 	conn_drop(p->conn);
 }
 
-void peer_log_undeliverable(struct peer *p, enum wamp_type type,
-			    const struct payload *payload, int err,
-			    struct undeliverable *why_out)
+void peer_log_undeliverable(struct peer *p, enum wamp_type type, const struct post *post,
+			    int err, struct undeliverable *why_out)
 {
-	struct slice uri = payload == NULL ? slice_of(NULL, 0) : payload_uri(payload);
+	struct slice uri = post == NULL || post->payload == NULL
+				   ? slice_of(NULL, 0)
+				   : payload_uri(post->payload);
 
-	explain(p, type, payload, err, why_out);
+	explain(p, type, post, err, why_out);
 	peer_log(p, LOG_LEVEL_INFO,
 		 "undeliverable type=%s uri=%s reason=\"%s\" suppressed=%u",
 		 wamp_type_name(type), uri.len == 0 ? "none" : log_quote(uri).text,

@@ -184,12 +184,11 @@ void peer_error(struct peer *p, enum wamp_type type, uint64_t request, const cha
 /*
  * Logs, at a limited rate, that a message of this type to p was not sent or was replaced
  * by an ERROR, and says why in *why_out. type: INVOCATION, RESULT, ERROR or EVENT. err is
- * an error of peer_send_payload or peer_end_frame. payload is the message's; it may be
- * NULL if err is not E_UNSUPPORTED.
+ * an error of peer_send_payload or peer_end_frame. post is the message's; it may be NULL
+ * if err is not E_UNSUPPORTED.
  */
-void peer_log_undeliverable(struct peer *p, enum wamp_type type,
-			    const struct payload *payload, int err,
-			    struct undeliverable *why_out);
+void peer_log_undeliverable(struct peer *p, enum wamp_type type, const struct post *post,
+			    int err, struct undeliverable *why_out);
 
 /*
  * Posts to the owner of p's realm. Fills in session, realm and time; takes the references

@@ -193,9 +193,9 @@ int payload_items_into(struct payload *p, enum serializer s, struct buf *scratch
 	return err;
 }
 
-void payload_fault(const struct payload *p, enum serializer s,
+bool payload_fault(const struct payload *p, enum serializer s,
 		   char text[TRANSCODE_FAULT_MAX])
 {
-	transcode_fault(p->serializer, slice_of(p->bytes + p->uri_len, p->len),
-			p->n_items, s, text);
+	return transcode_fault(p->serializer, slice_of(p->bytes + p->uri_len, p->len),
+			       p->n_items, s, text);
 }

@@ -60,9 +60,9 @@ int payload_items(struct payload *p, enum serializer s,
 
 /*
  * After E_UNSUPPORTED from payload_items or payload_items_into: says which item s cannot
- * encode; see transcode_fault.
+ * encode; see transcode_fault. False: it can encode all of them.
  */
-void payload_fault(const struct payload *p, enum serializer s,
+bool payload_fault(const struct payload *p, enum serializer s,
 		   char text[TRANSCODE_FAULT_MAX]);
 
 /*

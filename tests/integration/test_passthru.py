@@ -332,21 +332,27 @@ def test_a_tag_makes_a_binary_something_else(routerd, joined):
 def test_texts_that_json_cannot_express(routerd, joined):
     """A text that begins with U+0000 would be a binary. Calls get an error."""
     options = {"ppt_scheme": "mqtt", "ppt_keyid": "\0k"}
+    why = "ppt_keyid: a string that begins with U+0000 cannot be expressed in JSON"
+
+    def fails(caller, request, where):
+        error = caller.expect(ERROR, CALL)
+        assert error[2:] == [request, {}, "wamp.error.invalid_argument", [f"{where}.{why}"]]
+
     client, json = joined(routerd, "msgpack", PPT), joined(routerd, "json", PPT)
     registration = json.register("com.example.p")
     json.subscribe("com.example.t")
     request = start(client, "com.example.p", options, [[b"x"]])
-    call_fails(client, request, "wamp.error.invalid_argument")
+    fails(client, request, "CALL.Options")
     client.send([PUBLISH, 9, {**options, "acknowledge": True}, "com.example.t", [b"x"]])
     client.expect(rawclient.PUBLISHED, 9)
     json.unregister(registration)
     client.register("com.example.p")
     request = json.start_call("com.example.p")
     client.send([YIELD, client.expect(INVOCATION)[1], options, [b"x"]])
-    call_fails(json, request, "wamp.error.invalid_argument")
+    fails(json, request, "the callee's answer: YIELD.Options")
     request = json.start_call("com.example.p")
     client.send([ERROR, INVOCATION, client.expect(INVOCATION)[1], options, "com.example.e", [b"x"]])
-    call_fails(json, request, "wamp.error.invalid_argument")
+    fails(json, request, "the callee's answer: ERROR.Details")
     assert json.silent() == []
     assert routerd.total("undeliverable") == 4
 

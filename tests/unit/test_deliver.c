@@ -356,6 +356,22 @@ static void test_a_call_cannot_be_expressed(void **state)
 	expect_silence();
 }
 
+/* The payload is not to blame. */
+static void test_an_authid_cannot_be_expressed(void **state)
+{
+	struct slice authid = session()->identity->authid;
+
+	(void)state;
+	session()->identity->authid = slice_of("\0a", 2);
+	invoke();
+	expect_reported_with(WAMP_INVOCATION, 3, WAMP_ERROR_INVALID_ARGUMENT,
+			     "the authid or authrole of the sender: a string that begins "
+			     "with U+0000 cannot be expressed in JSON",
+			     NULL);
+	session()->identity->authid = authid;
+	expect_silence();
+}
+
 /* --- the numbers of INVOCATIONs --- */
 
 static void expect_unsent(uint64_t request)
@@ -549,6 +565,7 @@ int main(void)
 		TEST(test_no_memory),
 		TEST(test_no_memory_for_the_text),
 		TEST(test_a_call_cannot_be_expressed),
+		TEST(test_an_authid_cannot_be_expressed),
 		TEST(test_numbers_have_no_gaps),
 		TEST(test_numbers_of_chunks),
 		TEST(test_no_memory_for_a_number),

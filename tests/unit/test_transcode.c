@@ -256,7 +256,8 @@ static void test_faults(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
 		struct slice in = sample_bytes(faults[i].from, faults[i].in);
 
-		transcode_fault(faults[i].from, in, faults[i].items, faults[i].to, text);
+		assert_true(transcode_fault(faults[i].from, in, faults[i].items,
+					    faults[i].to, text));
 		assert_string_equal(text, faults[i].text);
 		free_copy(in);
 	}

@@ -100,6 +100,8 @@ static struct buf *take_snapshot(const struct worker *w)
 	const struct worker_counters own = {
 		.connections = net_conns(&w->net),
 		.sessions = pc[PEER_SESSIONS_OPENED] - pc[PEER_SESSIONS_CLOSED],
+		.queued_bytes = net_queued(&w->net),
+		.incomplete_bytes = net_incomplete(&w->net),
 		.posts = w->outbox.n_posts,
 		.posts_in = w->posts_in,
 		.mailbox_pauses = w->pressures,

@@ -29,6 +29,12 @@ struct control;
 #define WORKER_COUNTERS(X)                                                               \
 	X(connections, GAUGE, "open connections")                                        \
 	X(sessions, GAUGE, "open sessions")                                              \
+	X(queued_bytes, GAUGE,                                                           \
+	  "memory of messages that wait for clients, and of TLS: counts against "        \
+	  "queued_total")                                                                \
+	X(incomplete_bytes, GAUGE,                                                       \
+	  "memory of messages that have not arrived completely: counts against "         \
+	  "incomplete_total")                                                            \
 	X(posts, COUNTER, "internal messages sent to workers, including itself")         \
 	X(posts_in, COUNTER, "internal messages received from other workers")            \
 	X(mailbox_pauses, COUNTER,                                                       \

@@ -553,15 +553,15 @@ static struct conn *adopt(struct net *n, int fd, const struct conn_conf *conf,
 struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf)
 {
 	struct address peer = sock_peer_address(fd);
+	const char *why = conf->tls == NULL ? NULL : tls_refusal(n);
 	struct conn *c;
 
 	if (conf->n_proxies > 0 && !network_has(conf->proxies, conf->n_proxies, &peer)) {
 		refuse_stranger(n, fd, conf, &peer);
 		return NULL;
 	}
-	if (conf->tls != NULL && tls_is_overloaded(n)) {
-		reset_at_once(n, fd, conf, NET_TLS_REFUSED,
-			      "too many TLS handshakes wait");
+	if (why != NULL) {
+		reset_at_once(n, fd, conf, NET_TLS_REFUSED, why);
 		return NULL;
 	}
 	c = adopt(n, fd, conf, &peer);

@@ -131,7 +131,8 @@ enum conn_end {
 	X(TLS_MISSING, "tls_missing", COUNTER,                                           \
 	  "connections to a port with TLS whose client did not speak TLS")               \
 	X(TLS_REFUSED, "tls_refused", COUNTER,                                           \
-	  "connections reset because too many TLS handshakes were waiting")              \
+	  "connections reset because too many TLS handshakes were waiting, or because "  \
+	  "of queued_total")                                                             \
 	X(DEFLATE_AGREED, "compression_agreed", COUNTER,                                 \
 	  "WebSocket connections that may compress messages")                            \
 	X(DEFLATE_DECLINED, "compression_declined", COUNTER,                             \
@@ -164,7 +165,8 @@ extern const struct counter_table net_counter_table; /* describes net.counters *
 struct net {
 	struct loop *loop; /* owned by the caller */
 	const char *name;  /* prefix of log lines, such as "w2"; owned by the caller */
-	size_t max_queued; /* limit of memory in all output queues, bytes */
+	/* limit of memory in all output queues and of TLS sessions, bytes */
+	size_t max_queued;
 	size_t max_incomplete; /* limit of incomplete input, bytes */
 	uint8_t *scratch;      /* every read puts its bytes here first */
 
@@ -198,7 +200,7 @@ struct net {
 	struct wheel wheel;      /* deadlines */
 	struct timer tick;       /* fires when the wheel must be run */
 	uint64_t tick_due_ms;    /* 0: not armed */
-	struct outq_pool out;    /* counted against max_queued */
+	struct outq_pool out;    /* counted against max_queued; with TLS sessions */
 	size_t incomplete_bytes; /* counted against max_incomplete */
 	struct budget budget;    /* of this turn */
 	struct tls_worker tls;
@@ -259,6 +261,17 @@ static inline void net_tick_by(struct net *n, uint64_t due_ms)
 		return;
 	n->tick_due_ms = due_ms;
 	timer_arm(&n->tick, due_ms > now ? due_ms - now : 0);
+}
+
+/* The bytes that count against max_queued, and against max_incomplete. */
+static inline size_t net_queued(const struct net *n)
+{
+	return n->out.memory;
+}
+
+static inline size_t net_incomplete(const struct net *n)
+{
+	return n->incomplete_bytes;
 }
 
 /* The number of connections that are not freed yet. */

@@ -36,6 +36,10 @@ enum {
 	FIRST_COST_NS = 1000 * 1000,
 	/* How long a handshake that others wait for may take: a few round trips. */
 	SLOT_MS = 2000,
+	/* Memory of an idle session, rounded up; measured with OpenSSL 3.0 and 3.5. */
+	SESSION_MEMORY = 16 * 1024,
+	SESSION_MEMORY_35 = 32 * 1024,
+	OPENSSL_35 = 0x30500000,
 };
 
 /* --- the BIO: OpenSSL reads from and writes to the worker's buffers --- */
@@ -108,6 +112,8 @@ int tls_worker_init(struct net *n, unsigned max, const struct tls_ticket_seed *s
 	TAILQ_INIT(&w->slots);
 	w->max = max;
 	w->cost_ns = FIRST_COST_NS;
+	w->session_memory =
+		OpenSSL_version_num() < OPENSSL_35 ? SESSION_MEMORY : SESSION_MEMORY_35;
 	tls_tickets_init(&w->tickets, seed);
 	return 0;
 }
@@ -116,7 +122,7 @@ void tls_worker_fini(struct net *n)
 {
 	struct tls_worker *w = &n->tls;
 
-	ASSERT(w->in_progress == 0 && w->waiting == 0);
+	ASSERT(w->in_progress == 0 && w->waiting == 0 && w->memory == 0);
 	tls_tickets_fini(&w->tickets);
 	free(w->in);
 	free(w->gather);
@@ -126,15 +132,28 @@ void tls_worker_fini(struct net *n)
 	memset(w, 0, sizeof(*w));
 }
 
-bool tls_is_overloaded(const struct net *n)
+const char *tls_refusal(const struct net *n)
 {
 	const struct tls_worker *w = &n->tls;
 
 	/* handshakes get about half of the worker's time */
-	return w->waiting * 2 * w->cost_ns >= UINT64_C(1000000) * WAIT_MAX_MS;
+	if (w->waiting * 2 * w->cost_ns >= UINT64_C(1000000) * WAIT_MAX_MS)
+		return "too many TLS handshakes wait";
+	if (w->memory + w->session_memory > n->max_queued)
+		return "the memory of TLS sessions exceeds queued_total";
+	return NULL;
 }
 
 /* --- life --- */
+
+/* Counts the memory of a session that is this worker's now, or no longer. */
+static void count_session(struct net *n, bool is)
+{
+	size_t one = n->tls.session_memory, was = is ? 0 : one, now = is ? one : 0;
+
+	n->tls.memory = n->tls.memory - was + now;
+	n->out.memory = n->out.memory - was + now;
+}
 
 struct tls *tls_new(struct net *n, struct stream *s, const struct tls_context *context)
 {
@@ -145,6 +164,7 @@ struct tls *tls_new(struct net *n, struct stream *s, const struct tls_context *c
 	t->stream = s;
 	t->context = context;
 	t->worker = &n->tls;
+	count_session(n, true);
 	return t;
 }
 
@@ -210,6 +230,7 @@ void tls_free(struct net *n, struct tls **tp, struct outq *q)
 
 	*tp = NULL;
 	set_state(t, TLS_BROKEN);
+	count_session(n, false);
 	buf_free(&t->left);
 	count_left(n, t, q);
 	SSL_free(t->ssl);
@@ -224,6 +245,7 @@ struct tls *tls_detach(struct net *n, struct tls **tp, struct outq *q)
 	*tp = NULL;
 	outq_recount(q, &n->out, t->left_counted, 0);
 	t->left_counted = 0;
+	count_session(n, false);
 	/* The BIO belongs to this worker. */
 	SSL_set_bio(t->ssl, NULL, NULL);
 	t->worker = NULL;
@@ -237,6 +259,7 @@ int tls_attach(struct net *n, struct tls *t, struct stream *s, struct outq *q)
 		return E_NOMEM;
 	t->worker = &n->tls;
 	t->stream = s;
+	count_session(n, true);
 	count_left(n, t, q);
 	return 0;
 }

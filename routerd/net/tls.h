@@ -73,6 +73,8 @@ struct tls_worker {
 	unsigned in_progress;    /* number of streams in slots */
 	unsigned max;            /* limit of in_progress */
 	uint64_t cost_ns;        /* moving average of the time of a handshake */
+	size_t session_memory;   /* of one stream, an estimate; `left` is not included */
+	size_t memory;           /* of all streams; net.out.memory includes it */
 	struct tls_tickets tickets;
 };
 
@@ -100,10 +102,10 @@ void tls_drop(struct tls **t);
 void tls_free(struct net *n, struct tls **t, struct outq *q);
 
 /*
- * Would a new client wait longer for its handshake than clients do? Then it is better to
- * refuse it at once.
+ * Why a new client should be refused at once: it would wait longer for its handshake than
+ * clients do, or there is no memory for its session. NULL: it should not.
  */
-bool tls_is_overloaded(const struct net *n);
+const char *tls_refusal(const struct net *n);
 
 /*
  * Takes the next part of a handshake from the lists, so that tls_read may read it; the

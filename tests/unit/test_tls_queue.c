@@ -80,21 +80,72 @@ static void test_order(void **state)
 	assert_true(shake_hands(second));
 }
 
-static void test_overload(void **state)
+/* Connects a client that is refused at once. */
+static void expect_refusal(void)
 {
+	uint64_t before = counter(NET_TLS_REFUSED);
 	int fds[2];
 	char byte;
 
-	(void)state;
-	net.tls.waiting = 10000;
-	net.tls.cost_ns = 300 * 1000;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
 	live++;
 	assert_null(conn_adopt(&net, fds[0], &conf));
 	assert_int_equal(recv(fds[1], &byte, 1, 0), 0);
 	close(fds[1]);
-	assert_int_equal(counter(NET_TLS_REFUSED), 1);
+	assert_int_equal(counter(NET_TLS_REFUSED), before + 1);
+}
+
+static void test_overload(void **state)
+{
+	(void)state;
+	net.tls.waiting = 10000;
+	net.tls.cost_ns = 300 * 1000;
+	expect_refusal();
 	net.tls.waiting = 0;
+}
+
+/* Sessions count against the limit of all queues, until they end in any way. */
+static void test_memory_of_sessions(void **state)
+{
+	size_t one = net.tls.session_memory, max = net.max_queued;
+	SSL *client[3];
+	struct conn *c[3];
+
+	(void)state;
+	assert_in_range(one, 16 * 1024, 32 * 1024);
+	net.max_queued = 4 * one - 1;
+	for (int i = 0; i < 3; i++) {
+		c[i] = adopt_tls(&client[i]);
+		assert_int_equal(net_queued(&net), (i + 1) * one);
+	}
+	expect_refusal();
+	/* not of those without TLS */
+	conf.tls = NULL;
+	(void)adopt();
+	conf.tls = context;
+
+	/* before the handshake, in it, and after it */
+	conn_drop(c[0]);
+	spin();
+	assert_int_equal(net_queued(&net), 2 * one);
+	assert_int_equal(SSL_do_handshake(client[1]), -1);
+	spin();
+	assert_int_equal(net_queued(&net), 2 * one);
+	conn_drop(c[1]);
+	spin();
+	assert_true(shake_hands(client[2]));
+	assert_int_equal(net_queued(&net), one);
+	/* one that fails */
+	c[0] = adopt_tls(&client[0]);
+	assert_int_equal(send(peer(), "\x16\x03\x01\0\1?", 6, 0), 6);
+	spin();
+	close_peer();
+	spin();
+	assert_int_equal(net_queued(&net), one);
+	net.max_queued = max;
+	conn_drop(c[2]);
+	spin();
+	assert_int_equal(net_queued(&net), 0);
 }
 
 int main(void)
@@ -104,6 +155,7 @@ int main(void)
 		T(test_half_a_handshake_has_a_deadline),
 		T(test_order),
 		T(test_overload),
+		T(test_memory_of_sessions),
 	};
 	signal(SIGPIPE, SIG_IGN); /* the client writes to closed sockets */
 	int failed = cmocka_run_group_tests_name("tls_queue", tests, NULL, NULL);

@@ -181,26 +181,55 @@ struct inflater {
 	bool in_tail;      /* the rest is of `tail` */
 };
 
-struct inflater *inflater_new(struct slice compressed)
+static struct inflater *inflater_new(void)
 {
 	struct inflater *i = calloc(1, sizeof(*i));
 
-	if (i == NULL)
-		return NULL;
-	i->rest = compressed;
-	if (inflateInit2(&i->z, WINDOW_BITS) != Z_OK) {
+	if (i != NULL && inflateInit2(&i->z, WINDOW_BITS) != Z_OK) {
 		free(i);
 		return NULL;
 	}
 	return i;
 }
 
-void inflater_free(struct inflater **i)
+struct inflater *inflaters_lend(struct inflaters *all, struct slice compressed)
+{
+	struct inflater *i = all->spare;
+
+	all->spare = NULL;
+	if (i == NULL)
+		i = inflater_new();
+	if (i == NULL)
+		return NULL;
+	inflateReset(&i->z);
+	i->rest = compressed;
+	i->in_tail = false;
+	all->lent++;
+	return i;
+}
+
+static void inflater_free(struct inflater **i)
 {
 	if (*i != NULL)
 		inflateEnd(&(*i)->z);
 	free(*i);
 	*i = NULL;
+}
+
+void inflaters_return(struct inflaters *all, struct inflater **i)
+{
+	if (*i == NULL)
+		return;
+	all->lent--;
+	inflater_free(&all->spare);
+	all->spare = *i;
+	*i = NULL;
+}
+
+void inflaters_fini(struct inflaters *all)
+{
+	ASSERT(all->lent == 0);
+	inflater_free(&all->spare);
 }
 
 /* The result of a step. result: of zlib. */
@@ -226,7 +255,7 @@ static int end_step(struct inflater *i, int result)
 	}
 }
 
-int inflater_step(struct inflater *i, struct buf *out)
+int inflater_step(struct inflater *i, struct buf *out, size_t *cost)
 {
 	size_t room = min_size(INFLATE_STEP_OUT, out->max - out->len);
 	uint8_t beyond, *to = room == 0 ? &beyond : buf_reserve(out, room);
@@ -248,6 +277,7 @@ int inflater_step(struct inflater *i, struct buf *out)
 	result = inflate(&i->z, Z_NO_FLUSH);
 	i->rest = slice_from(i->rest, given - i->z.avail_in);
 	got = (size_t)(i->z.next_out - to);
+	*cost += got + INFLATE_COST_IN * (given - i->z.avail_in);
 	if (room == 0 && got > 0)
 		return E_LIMIT;
 	if (room > 0)

@@ -20,8 +20,14 @@ enum {
 	/* One step of an inflater takes and gives at most this many bytes. */
 	INFLATE_STEP_IN = 2 * 1024,
 	INFLATE_STEP_OUT = 64 * 1024,
+	/*
+	 * The cost of inflating: one for each byte that comes out, and this for each that
+	 * goes in. Small blocks cost time although little comes out.
+	 */
+	INFLATE_COST_IN = 16,
 	/* bytes of an inflater, as zlib 1.2 and 1.3 allocate them */
 	INFLATER_MEMORY = 40 * 1024,
+	INFLATERS_MAX = 16, /* that long messages have at a time, in one thread */
 };
 
 /*
@@ -46,17 +52,30 @@ struct slice deflater_frame(struct deflater *d, struct slice framed);
 
 /* Expands one compressed message. */
 struct inflater;
-/* compressed stays valid until inflater_free. NULL if out of memory. */
-struct inflater *inflater_new(struct slice compressed) MUSTCHECK;
-/* Frees *i and sets it to NULL. *i may be NULL. */
-void inflater_free(struct inflater **i);
+
+/* The inflaters of one thread. Initially zero. */
+struct inflaters {
+	struct inflater *spare; /* kept for the next message; may be NULL */
+	unsigned lent;
+	size_t left; /* the cost that is allowed for now */
+};
+
+/*
+ * Lends an inflater for a message; NULL if out of memory. compressed stays valid until
+ * inflaters_return.
+ */
+struct inflater *inflaters_lend(struct inflaters *all, struct slice compressed) MUSTCHECK;
+/* Takes it back, and sets *i to NULL. *i may be NULL. */
+void inflaters_return(struct inflaters *all, struct inflater **i);
+/* Frees the spare one. All are returned. */
+void inflaters_fini(struct inflaters *all);
 
 /*
  * Appends some of the message to out. 0: that was its end. E_AGAIN: call it again.
  * E_LIMIT: it is longer than out->max. E_SYNTAX: the bytes are not a compressed message.
- * E_NOMEM.
+ * E_NOMEM. Adds to *cost.
  */
-int inflater_step(struct inflater *i, struct buf *out) MUSTCHECK;
+int inflater_step(struct inflater *i, struct buf *out, size_t *cost) MUSTCHECK;
 
 /* More bytes than any compressor makes of a message of len bytes. */
 static inline size_t deflate_bound(size_t len)

@@ -27,14 +27,14 @@
 enum {
 	WSLAY_MEMORY = 4480, /* bytes of a frame context, as allocated by release 1.1.1 */
 	MASK_LEN = 4,
-	INFLATE_STEPS = 8, /* of one ws_next: 16 KiB of input, 512 KiB of output */
+	INFLATE_TRY = 64 * 1024, /* the cost after which a message counts as long */
 };
 
 struct ws_reader {
 	wslay_frame_context_ptr wslay;
-	bool deflates;      /* the client may compress messages */
-	struct slice input; /* input of this call that wslay has not taken yet */
-	uint64_t held;      /* bytes that wslay took after the last complete frame */
+	struct inflaters *inflaters; /* NULL: the client may not compress messages */
+	struct slice input;          /* input of this call that wslay has not taken yet */
+	uint64_t held; /* bytes that wslay took after the last complete frame */
 
 	/* The current frame. */
 	bool in_frame;    /* its head was read */
@@ -54,8 +54,9 @@ struct ws_reader {
 	struct utf8_state utf8;
 	struct buf payload;
 	bool compressed; /* payload is compressed */
-	struct inflater
-		*inflater; /* NULL: not all of the payload is there, or has gone */
+	bool whole;      /* all of the compressed payload is there */
+	bool tried;      /* the message is long: the first try did not inflate it */
+	struct inflater *inflater; /* lent by inflaters; or NULL */
 	struct buf inflated;
 };
 
@@ -76,7 +77,7 @@ static ssize_t give_input(uint8_t *to, size_t len, int flags, void *arg)
 	return (ssize_t)n;
 }
 
-static struct ws_reader *reader_new(bool deflates)
+static struct ws_reader *reader_new(struct inflaters *inflaters)
 {
 	const struct wslay_frame_callbacks callbacks = {.recv_callback = give_input};
 	struct ws_reader *reader = calloc(1, sizeof(*reader));
@@ -88,7 +89,7 @@ static struct ws_reader *reader_new(bool deflates)
 		return NULL;
 	}
 	buf_init(&reader->payload, SIZE_MAX / 2);
-	reader->deflates = deflates;
+	reader->inflaters = inflaters;
 	return reader;
 }
 
@@ -102,7 +103,7 @@ void ws_reader_free(struct ws_reader **rp)
 	wslay_frame_context_free(reader->wslay);
 	buf_fini(&reader->payload);
 	buf_fini(&reader->inflated);
-	inflater_free(&reader->inflater);
+	inflaters_return(reader->inflaters, &reader->inflater);
 	free(reader);
 }
 
@@ -112,6 +113,13 @@ size_t ws_reader_memory(const struct ws_reader *reader)
 		return 0;
 	return sizeof(*reader) + WSLAY_MEMORY + reader->payload.cap +
 	       reader->inflated.cap + (reader->inflater == NULL ? 0 : INFLATER_MEMORY);
+}
+
+enum ws_wait ws_reader_wait(const struct ws_reader *reader)
+{
+	return !reader->tried             ? WS_WAIT_NEW
+	       : reader->inflater == NULL ? WS_WAIT_LONG
+					  : WS_WAIT_LENT;
 }
 
 size_t ws_reader_compressed(const struct ws_reader *reader)
@@ -167,7 +175,7 @@ static int begin_data(struct ws_reader *reader, size_t limit, struct frame_event
 static bool rsv_ok(const struct ws_reader *reader, unsigned rsv)
 {
 	return rsv == 0 ||
-	       (rsv == WSLAY_RSV1_BIT && reader->deflates &&
+	       (rsv == WSLAY_RSV1_BIT && reader->inflaters != NULL &&
 		(reader->opcode == WS_OP_TEXT || reader->opcode == WS_OP_BINARY));
 }
 
@@ -207,7 +215,7 @@ static int begin_frame(struct ws_reader *reader, size_t limit,
 static int end_message(struct ws_reader *reader, struct slice bytes,
 		       struct frame_event *out)
 {
-	reader->in_message = false;
+	reader->in_message = reader->whole = reader->tried = false;
 	if (reader->discard)
 		return STEP_ON;
 	if (reader->text && !utf8_done(&reader->utf8))
@@ -217,35 +225,83 @@ static int end_message(struct ws_reader *reader, struct slice bytes,
 	return FRAME_MESSAGE;
 }
 
-/* Inflates some of a message whose compressed bytes are all there. */
-static int inflate_some(struct ws_reader *reader, size_t limit, struct frame_event *out)
+/*
+ * Takes steps until the message ends, fails, or must wait for others. A first try is not
+ * cut short.
+ */
+static int inflate_steps(struct ws_reader *reader)
 {
+	size_t *left = &reader->inflaters->left, all = 0;
 	struct buf *to = &reader->inflated;
 	int err = E_AGAIN;
 
+	while (err == E_AGAIN && (reader->tried ? *left > 0 : all < INFLATE_TRY)) {
+		size_t before = to->len, cost = 0;
+
+		err = inflater_step(reader->inflater, to, &cost);
+		*left -= min_size(*left, cost);
+		all += cost;
+		if (reader->text && to->len > before &&
+		    !utf8_feed(&reader->utf8, to->data + before, to->len - before))
+			return E_UTF8;
+	}
+	return err;
+}
+
+/* Begins to inflate a message. False if out of memory. */
+static bool begin_inflating(struct ws_reader *reader, size_t limit)
+{
+	reader->utf8 = (struct utf8_state){0};
+	buf_init(&reader->inflated, limit);
+	reader->inflater = inflaters_lend(reader->inflaters, buf_slice(&reader->payload));
+	return reader->inflater != NULL;
+}
+
+/* The message goes on later: now it is a long one. */
+static int inflate_later(struct ws_reader *reader)
+{
+	reader->tried = true;
+	if (reader->inflaters->lent > INFLATERS_MAX) {
+		/* Too many others are not ready, so this one begins anew after them. */
+		inflaters_return(reader->inflaters, &reader->inflater);
+		buf_fini(&reader->inflated);
+	}
+	return FRAME_LATER;
+}
+
+/*
+ * Inflates some of a message whose compressed bytes are all there. A new message is tried
+ * even if all inflaters are lent: it may be short, and should not wait for long ones.
+ */
+static int inflate_some(struct ws_reader *reader, size_t limit, struct frame_event *out)
+{
+	struct inflaters *all = reader->inflaters;
+	int err;
+
 	if (limit == WS_DISCARD) {
-		inflater_free(&reader->inflater);
+		inflaters_return(all, &reader->inflater);
 		reader->discard = true;
 		return end_message(reader, slice_of(NULL, 0), out);
 	}
-	for (unsigned i = 0; err == E_AGAIN; i++) {
-		size_t before = to->len;
-
-		if (i == INFLATE_STEPS)
+	if (reader->inflater == NULL) {
+		if (all->left == 0 || (reader->tried && all->lent >= INFLATERS_MAX))
 			return FRAME_LATER;
-		err = inflater_step(reader->inflater, to);
-		if (reader->text && to->len > before &&
-		    !utf8_feed(&reader->utf8, to->data + before, to->len - before))
-			return fail_frame(out, WS_CLOSE_BAD_DATA, "text is not UTF-8");
+		if (!begin_inflating(reader, limit))
+			return FRAME_NOMEM;
 	}
+	err = inflate_steps(reader);
+	if (err == E_AGAIN)
+		return inflate_later(reader);
+	inflaters_return(all, &reader->inflater);
 	if (err == E_NOMEM)
 		return FRAME_NOMEM;
 	if (err == E_LIMIT)
 		return fail_frame(out, WS_CLOSE_TOO_BIG, "message too big");
+	if (err == E_UTF8)
+		return fail_frame(out, WS_CLOSE_BAD_DATA, "text is not UTF-8");
 	if (err != 0)
 		return fail_frame(out, WS_CLOSE_BAD_DATA, "compressed data is corrupt");
-	inflater_free(&reader->inflater);
-	return end_message(reader, buf_slice(to), out);
+	return end_message(reader, buf_slice(&reader->inflated), out);
 }
 
 /* Adds a piece to a compressed message, and begins to inflate it when it is whole. */
@@ -257,9 +313,8 @@ static int compressed_piece(struct ws_reader *reader, struct slice piece, bool e
 		return FRAME_NOMEM;
 	if (!ends)
 		return STEP_ON;
-	buf_init(&reader->inflated, limit);
-	reader->inflater = inflater_new(buf_slice(&reader->payload));
-	return reader->inflater == NULL ? FRAME_NOMEM : inflate_some(reader, limit, out);
+	reader->whole = true;
+	return inflate_some(reader, limit, out);
 }
 
 static int data_piece(struct ws_reader *reader, struct slice piece, size_t limit,
@@ -343,7 +398,7 @@ static enum frame_event_type read_frames(struct ws_reader *reader, struct frame_
 	struct wslay_frame_iocb io;
 	int step = STEP_ON;
 
-	if (reader->inflater != NULL)
+	if (reader->whole)
 		step = inflate_some(reader, limit, out);
 	else
 		/* of the last message */
@@ -442,7 +497,8 @@ static bool between_messages(const struct ws_reader *reader)
 }
 
 enum frame_event_type ws_next(struct ws_reader **reader, struct frame_input *in,
-			      size_t limit, bool deflates, struct frame_event *out)
+			      size_t limit, struct inflaters *inflaters,
+			      struct frame_event *out)
 {
 	enum frame_event_type type;
 
@@ -453,7 +509,7 @@ enum frame_event_type ws_next(struct ws_reader **reader, struct frame_input *in,
 		type = whole_message(in, limit, out);
 		if (type != FRAME_MORE || in->len == 0)
 			return type;
-		*reader = reader_new(deflates);
+		*reader = reader_new(inflaters);
 		if (*reader == NULL)
 			return FRAME_NOMEM;
 	}

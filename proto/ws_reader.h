@@ -7,7 +7,8 @@
  *
  * The bytes of a compressed message (RFC 7692) are collected. When it is whole, it is
  * inflated in steps, so that neither many bytes nor a few that become many block the
- * thread: after some steps ws_next returns FRAME_LATER.
+ * thread: after some steps ws_next returns FRAME_LATER. At most INFLATERS_MAX long
+ * messages of a thread are being inflated; others wait, compressed.
  *
  * A reader holds wslay's context (4 KiB) and a message buffer. It is allocated when a
  * frame or message is incomplete and freed when it is complete, so idle connections have
@@ -19,6 +20,7 @@
 #include "common/buf.h"
 #include "proto/frame_event.h"
 
+struct inflaters;
 struct ws_reader;
 
 /*
@@ -30,16 +32,26 @@ struct ws_reader;
 /*
  * Finds the next event in *in and removes the bytes that it has read from *in. *reader is
  * the stream's reader; it is NULL at first, and ws_next makes and frees it as needed.
- * limit is the largest message that is allowed now, in bytes, inflated. deflates: the
- * client may compress messages. Call ws_next until it returns FRAME_MORE or FRAME_LATER.
- * After FRAME_LATER call it again in the next turn, even if *in is empty.
+ * limit is the largest message that is allowed now, in bytes, inflated. inflaters are the
+ * thread's, always the same; NULL: the client may not compress messages. Call ws_next
+ * until it returns FRAME_MORE or FRAME_LATER. After FRAME_LATER wait as ws_reader_wait
+ * says, and call it again, even if *in is empty.
  *
  * FRAME_CLOSE, FRAME_ERROR and FRAME_NOMEM are the last event of a stream. Then the
  * caller frees the reader.
  */
 enum frame_event_type ws_next(struct ws_reader **reader, struct frame_input *in,
-			      size_t limit, bool deflates,
+			      size_t limit, struct inflaters *inflaters,
 			      struct frame_event *out) MUSTCHECK;
+
+/* What the message waits for after FRAME_LATER. */
+enum ws_wait {
+	WS_WAIT_NEW = 0,  /* for inflaters.left. It may be short: go on with it soon */
+	WS_WAIT_LONG = 1, /* for one of INFLATERS_MAX */
+	WS_WAIT_LENT = 2, /* it has one of them, and waits for inflaters.left */
+	WS_WAIT_COUNT = 3,
+};
+enum ws_wait ws_reader_wait(const struct ws_reader *reader);
 
 /*
  * The compressed length of the message that the last call of ws_next has returned, or has

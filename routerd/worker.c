@@ -455,6 +455,7 @@ static bool on_worker_turn_end(void *arg)
 	struct worker *w = arg;
 
 	wait_while_stalled(w);
+	net_inflate_some(&w->net);
 	budget_posts(&w->net.budget);
 	w->unix_offset_ms = (int64_t)(unix_now_ms() - loop_now_ms(w->loop));
 	bool more = handle_posts(w);

@@ -64,7 +64,7 @@ static void await_silence(struct conn *c)
 static void start_pings(struct conn *c)
 {
 	conn_stop_pings(c);
-	if (ping_interval_ms(c) == 0)
+	if (ping_interval_ms(c) == 0 || c->stream.paused)
 		return;
 	c->alive_ms = loop_now_ms(c->net->loop);
 	await_silence(c);
@@ -266,8 +266,7 @@ static void go_on_reading(struct conn *c)
 
 void conn_resume(struct conn *c)
 {
-	c->stream.paused = false;
-	TAILQ_REMOVE(&c->net->paused_conns, c, side_link);
+	conn_unlist_paused(c);
 	go_on_reading(c);
 }
 
@@ -277,17 +276,19 @@ static enum frame_event_type next_event(struct conn *c, union conn_partial *part
 	size_t limit = conn_message_limit(c);
 
 	return c->framing == CONN_WEBSOCKET
-		       ? ws_next(&partial->ws, in, limit, c->deflates, ev)
+		       ? ws_next(&partial->ws, in, limit,
+				 c->deflates ? &c->net->inflaters : NULL, ev)
 		       : rawsocket_next(&partial->part, in, limit, ev);
 }
 
-/* Goes on with the reader, and then with the input, in the next turn. */
-static void go_on_later(struct conn *c, const struct frame_input *in,
-			struct conn_unhandled *from)
+/* Goes on with the message of the reader, and then with the input, later. */
+static void go_on_later(struct conn *c, const struct ws_reader *reader,
+			const struct frame_input *in, struct conn_unhandled *from)
 {
 	c->net->hold_rest = slice_of(in->p, 0);
 	conn_store_unhandled(c, from, false, in);
-	conn_arm(c);
+	if (c->state != CONN_DEAD)
+		conn_pause_inflating(c, ws_reader_wait(reader));
 }
 
 /*
@@ -335,7 +336,7 @@ static void read_events(struct conn *c, struct frame_input *in,
 			conn_kill(c, CONN_END_NOMEM);
 			break;
 		case FRAME_LATER:
-			go_on_later(c, in, from);
+			go_on_later(c, partial.ws, in, from);
 			more = c->state == CONN_DEAD;
 			break;
 		}
@@ -444,6 +445,15 @@ static void read_some(struct conn *c)
 	conn_count_incomplete(c);
 	if (UNLIKELY(c->stream.tls != NULL))
 		conn_arm(c);
+}
+
+void conn_go_on_inflating(struct conn *c)
+{
+	conn_unlist_paused(c);
+	if (c->established)
+		start_pings(c);
+	read_some(c);
+	conn_arm(c);
 }
 
 void conn_shake(struct conn *c)

@@ -64,8 +64,8 @@ struct conn {
 	TAILQ_ENTRY(conn) state_link; /* in net.by_state */
 	TAILQ_ENTRY(conn)
 	incomplete_link; /* in net.incomplete, if incomplete_bytes > 0 */
-	/* In longpoll.senders while OPENING, in net.paused_conns while OPEN, then in
-	 * net.left. */
+	/* In longpoll.senders while OPENING; in net.paused_conns or net.inflating while
+	 * OPEN; then in net.left. */
 	TAILQ_ENTRY(conn) side_link;
 	struct wheel_node deadline;
 	union conn_partial partial;
@@ -89,6 +89,8 @@ struct conn {
 	uint8_t raw_send_log;
 	/* RawSocket: log2 of the longest message that the router has announced. */
 	uint8_t raw_recv_log;
+	uint8_t wait; /* enum ws_wait: where it is in net.inflating, if `inflating` */
+	bool inflating : 1;  /* OPEN: a compressed message waits, so input is paused */
 	bool closed_due : 1; /* the handler has accepted c; `closed` was not called yet */
 	bool established : 1; /* conn_established was called */
 	bool unproxied : 1;   /* OPENING: the PROXY header must come first */
@@ -184,6 +186,10 @@ void conn_count_incomplete(struct conn *c);
 bool conn_must_pause(const struct conn *c);
 /* Stops reading an OPEN connection until conn_resume. */
 void conn_pause(struct conn *c);
+/* The same until conn_go_on_inflating: its compressed message must wait for this. */
+void conn_pause_inflating(struct conn *c, enum ws_wait wait);
+/* Takes a paused connection that is OPEN from its list. */
+void conn_unlist_paused(struct conn *c);
 /* Cancels the next ping, or the deadline of the answer to the last one. */
 void conn_stop_pings(struct conn *c);
 
@@ -335,6 +341,9 @@ void conn_shake(struct conn *c);
 
 /* Ends the pause of a connection in net.paused_conns. */
 void conn_resume(struct conn *c);
+
+/* Ends the pause of a connection in net.inflating, and goes on with its input. */
+void conn_go_on_inflating(struct conn *c);
 
 /* For wheel_run: handles the deadline of a connection, which has passed. */
 void conn_deadline_passed(struct wheel_node *node, void *arg);

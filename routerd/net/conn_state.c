@@ -193,8 +193,7 @@ static void leave_open(struct conn *c)
 	struct net *n = c->net;
 
 	if (c->stream.paused)
-		TAILQ_REMOVE(&n->paused_conns, c, side_link);
-	c->stream.paused = false;
+		conn_unlist_paused(c);
 	c->on_hold = false;
 	if (c->closed_due)
 		TAILQ_INSERT_TAIL(&n->left, c, side_link);
@@ -323,14 +322,37 @@ bool conn_must_pause(const struct conn *c)
 	return c->on_hold || (c->net->paused && c->established && c->state == CONN_OPEN);
 }
 
-void conn_pause(struct conn *c)
+static void pause_in(struct conn *c, struct conn_list *list)
 {
 	c->stream.paused = true;
-	TAILQ_INSERT_TAIL(&c->net->paused_conns, c, side_link);
-	conn_stop_pings(c);
+	TAILQ_INSERT_TAIL(list, c, side_link);
+	if (c->established)
+		conn_stop_pings(c);
+	conn_arm(c);
+}
+
+void conn_pause(struct conn *c)
+{
 	if (!c->on_hold)
 		net_count(c->net, NET_PAUSES, 1);
-	conn_arm(c);
+	pause_in(c, &c->net->paused_conns);
+}
+
+void conn_pause_inflating(struct conn *c, enum ws_wait wait)
+{
+	c->inflating = true;
+	c->wait = (uint8_t)wait;
+	pause_in(c, &c->net->inflating[wait]);
+}
+
+void conn_unlist_paused(struct conn *c)
+{
+	struct net *n = c->net;
+
+	TAILQ_REMOVE(c->inflating ? &n->inflating[c->wait] : &n->paused_conns, c,
+		     side_link);
+	c->inflating = false;
+	c->stream.paused = false;
 }
 
 void conn_stop_pings(struct conn *c)

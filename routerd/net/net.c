@@ -6,12 +6,18 @@
 #include "routerd/net/net.h"
 
 #include "common/err.h"
-#include "proto/deflate.h"
 #include "routerd/net/conn_int.h"
 
 #include <stdlib.h>
 
-enum { LOG_BURST = 10 }; /* lines per second about what peers do */
+enum {
+	LOG_BURST = 10, /* lines per second about what peers do */
+	/*
+	 * The cost of inflating that a turn may spend on each of: messages that have just
+	 * come, those that have waited, and long ones. About half a millisecond.
+	 */
+	INFLATE_SHARE = 256 * 1024,
+};
 
 #define X(id, name, type, help)  {name, help, type, NET_##id * sizeof(uint64_t)},
 #define Y(id, words, name, help) {name, help, COUNTER, NET_END_##id * sizeof(uint64_t)},
@@ -59,6 +65,9 @@ int net_init(struct net *n, struct loop *loop, const char *name, size_t max_queu
 	}
 	TAILQ_INIT(&n->incomplete);
 	TAILQ_INIT(&n->paused_conns);
+	for (size_t i = 0; i < WS_WAIT_COUNT; i++)
+		TAILQ_INIT(&n->inflating[i]);
+	n->inflaters.left = INFLATE_SHARE;
 	TAILQ_INIT(&n->left);
 	wheel_init(&n->wheel, loop_now_ms(loop));
 	timer_init(&n->tick, loop, on_net_tick, n);
@@ -105,6 +114,7 @@ void net_fini(struct net *n)
 	tls_worker_fini(n);
 	outq_pool_fini(&n->out);
 	deflater_free(&n->deflater);
+	inflaters_fini(&n->inflaters);
 	free(n->scratch);
 	n->scratch = NULL;
 }
@@ -150,6 +160,36 @@ bool net_handshake_some(struct net *n)
 		conn_shake(conn_of(tls_take(n)->stream));
 	}
 	return false;
+}
+
+/* The long message to go on with. NULL: none. */
+static struct conn *next_long(struct net *n)
+{
+	struct conn *c = NULL;
+
+	if (n->inflaters.lent < INFLATERS_MAX)
+		c = TAILQ_FIRST(&n->inflating[WS_WAIT_LONG]);
+	return c != NULL ? c : TAILQ_FIRST(&n->inflating[WS_WAIT_LENT]);
+}
+
+/* Is there a compressed message that can be gone on with? */
+static bool can_inflate(struct net *n)
+{
+	return next_long(n) != NULL || !TAILQ_EMPTY(&n->inflating[WS_WAIT_NEW]);
+}
+
+void net_inflate_some(struct net *n)
+{
+	struct conn *c;
+
+	n->inflaters.left = INFLATE_SHARE;
+	while (n->inflaters.left > 0 &&
+	       (c = TAILQ_FIRST(&n->inflating[WS_WAIT_NEW])) != NULL)
+		conn_go_on_inflating(c);
+	n->inflaters.left = INFLATE_SHARE;
+	while (n->inflaters.left > 0 && (c = next_long(n)) != NULL)
+		conn_go_on_inflating(c);
+	n->inflaters.left = INFLATE_SHARE;
 }
 
 /* Closes c because this thread is over a memory budget and c uses most of it. */
@@ -220,7 +260,7 @@ bool net_turn_end(struct net *n)
 	n->budget = (struct budget){.queued = 0};
 	/* Connections that ended in this turn may have made room for handshakes that
 	 * wait. */
-	return !TAILQ_EMPTY(dirty) || tls_has_due(n);
+	return !TAILQ_EMPTY(dirty) || tls_has_due(n) || can_inflate(n);
 }
 
 void net_resume_all(struct net *n)

@@ -15,6 +15,8 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/wheel.h"
+#include "proto/deflate.h"
+#include "proto/ws_reader.h"
 #include "routerd/net/budget.h"
 #include "routerd/net/outq.h"
 #include "routerd/net/stream.h"
@@ -34,7 +36,6 @@ enum {
 struct conn;
 struct conn_conf;
 struct conn_moved;
-struct deflater;
 TAILQ_HEAD(conn_list, conn);
 TAILQ_HEAD(streams, stream);
 
@@ -196,6 +197,7 @@ struct net {
 	struct streams streams[STREAM_LIST_COUNT]; /* the list of IDLE stays empty */
 	struct conn_list incomplete;               /* connections with incomplete input */
 	struct conn_list paused_conns;             /* paused because `paused` was set */
+	struct conn_list inflating[WS_WAIT_COUNT]; /* what their message waits for */
 	struct conn_list left;   /* their `closed` is called in this turn */
 	struct wheel wheel;      /* deadlines */
 	struct timer tick;       /* fires when the wheel must be run */
@@ -205,6 +207,7 @@ struct net {
 	struct budget budget;    /* of this turn */
 	struct tls_worker tls;
 	struct deflater *deflater; /* NULL until it is needed */
+	struct inflaters inflaters;
 	struct log_rate log_rate;
 	uint64_t counters[NET_COUNTER_COUNT];
 };
@@ -237,6 +240,13 @@ int net_use_tls(struct net *n, unsigned max,
  * event.
  */
 bool net_handshake_some(struct net *n);
+
+/*
+ * Goes on with compressed messages that wait, for a bounded time. Call it once in each
+ * turn, before net_turn_end. They are not read like other input, in the order in which it
+ * came, because then everybody would have to wait for all of them.
+ */
+void net_inflate_some(struct net *n);
 
 /* Reads all paused connections again. Call it after clearing `paused`. */
 void net_resume_all(struct net *n);

@@ -46,16 +46,36 @@ static void write_frame(struct buf *out, struct input *in)
 }
 
 static struct ws_reader *held;
+static struct inflaters inflaters;
 
 static void reader_begin(void)
 {
 	held = NULL;
+	/* a long message must wait at first, as if others had all inflaters */
+	if (rec.limit % 3 == 0)
+		inflaters.lent = INFLATERS_MAX;
+}
+
+/* What a turn may spend is little. Now and then others give their inflaters back. */
+static enum frame_event_type next_in_turn(struct frame_input *in, size_t limit,
+					  struct frame_event *out)
+{
+	enum frame_event_type type;
+
+	inflaters.left = rec.limit;
+	type = ws_next(&held, in, limit, rec.deflates ? &inflaters : NULL, out);
+	ASSERT(inflaters.lent <= INFLATERS_MAX + 1);
+	if (type == FRAME_LATER && inflaters.left > 0)
+		ASSERT(ws_reader_wait(held) != WS_WAIT_NEW);
+	if (type == FRAME_LATER && ws_reader_wait(held) == WS_WAIT_LONG)
+		inflaters.lent = 0;
+	return type;
 }
 
 static enum frame_event_type reader_next(struct frame_input *in, struct frame_event *out)
 {
 	size_t limit = discards() ? WS_DISCARD : limit_now();
-	enum frame_event_type type = ws_next(&held, in, limit, rec.deflates, out);
+	enum frame_event_type type = next_in_turn(in, limit, out);
 
 	if (type == FRAME_MESSAGE)
 		ASSERT(!out->text || utf8_valid(out->bytes));
@@ -74,6 +94,9 @@ static enum frame_event_type reader_next(struct frame_input *in, struct frame_ev
 static void reader_end(void)
 {
 	ws_reader_free(&held);
+	ASSERT(inflaters.lent == 0 || inflaters.lent == INFLATERS_MAX);
+	inflaters.lent = 0;
+	inflaters_fini(&inflaters);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

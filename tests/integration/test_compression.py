@@ -242,6 +242,26 @@ def test_a_bomb_is_too_big_by_one_byte(start, enter):
             assert decode("json", early.recv_message()[1])[0] == 2
 
 
+def test_many_bombs_at_once(start, threads, enter, join):
+    """Together they would need more memory than there is, and inflating all takes long."""
+    routerd = start(threads, {"incomplete_total": threads * 128 * MIB}, max_message_size=4 * MIB)
+    bombers = [enter(routerd) for _ in range(60 * threads)]
+    plain, short = join(routerd), enter(routerd)
+    before = routerd.rss()
+    bomb = frame(TEXT, deflate(message_of(4 * MIB), level=9), rsv=COMPRESSED)
+    for client in bombers:
+        client.send_bytes(bomb)
+    for _ in range(10):
+        plain.publish("com.example.t", acknowledge=True)
+        send_compressed(short, [16, short.next_request(), {"acknowledge": True}, "com.example.t", ["a" * 3000]])
+        short.expect(17)
+    for client in bombers:
+        client.expect(17)
+    assert routerd.total("inflated") == 60 * threads + 10
+    assert routerd.total("closed_over_input_budget") == 0
+    assert not MEASURES or routerd.rss() - before < threads * 128 * MIB
+
+
 def test_corrupt_data(start, enter):
     routerd = start()
     whole = deflate(message_of(5000))

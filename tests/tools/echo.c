@@ -105,6 +105,8 @@ static void accepted(void *arg, int fd)
 static bool turn_end(void *arg)
 {
 	struct server *s = arg;
+
+	net_inflate_some(&s->net);
 	bool more = net_turn_end(&s->net);
 
 	if (s->stopping && net_conns(&s->net) == 0)

@@ -155,6 +155,7 @@ static void turns(void)
 {
 	for (int i = 0; i < 20; i++) {
 		event_base_loop(loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		net_inflate_some(&net);
 		(void)net_turn_end(&net);
 	}
 }

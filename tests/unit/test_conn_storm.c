@@ -10,12 +10,15 @@
 
 #include "tests/unit/conn_check.h"
 #include "tests/unit/shared_check.h"
+#include "tests/unit/squeeze.h"
 
 enum {
 	CONNS = 12,
 	ROUNDS = 100,
-	STEPS = 200, /* steps of a round */
-	NESTED = 3,  /* nesting of callbacks that act */
+	STEPS = 200,       /* steps of a round */
+	NESTED = 3,        /* nesting of callbacks that act */
+	LONG = 700 * 1000, /* bytes of a long message, before it is compressed */
+	INFLATERS = 3,     /* for the connections */
 };
 
 static struct conn *conns[CONNS]; /* NULL: refused, or `closed` was called */
@@ -25,6 +28,7 @@ static unsigned n_held;
 
 static const char request[] = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
 			      "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+			      "Sec-WebSocket-Extensions: permessage-deflate\r\n"
 			      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 static unsigned below(unsigned n)
@@ -43,6 +47,8 @@ static void send_shared(struct conn *c, size_t len, unsigned times)
 
 	assert_non_null(b);
 	memset(b->data, 0, len);
+	/* compression looks at the head; len is from 512 to 64 KiB */
+	frame_head(FRAMING_WS_BINARY, len - 4, b->data);
 	while (times-- > 0)
 		conn_send_shared(c, shared_buf_ref(b), 1);
 	shared_buf_unref(&b);
@@ -134,6 +140,24 @@ static void peer_reads(int fd)
 		;
 }
 
+/* Sends a compressed message: short, or so long that it takes several turns. */
+static void peer_deflates(size_t i)
+{
+	bool is_short = one_in(2);
+	uint8_t head[8] = {0xc1, 0x80 | 126};
+	size_t n = is_short ? 6 : 8;
+	struct buf b;
+
+	squeeze_same(is_short ? 1000 : LONG, &b);
+	if (is_short)
+		head[1] = (uint8_t)(0x80 | b.len);
+	else
+		put_be16(head + 2, (uint16_t)b.len);
+	(void)!send(peers[i], head, n, MSG_NOSIGNAL);
+	(void)!send(peers[i], b.data, b.len, MSG_NOSIGNAL);
+	buf_fini(&b);
+}
+
 static void peer_acts(size_t i)
 {
 	static const uint8_t junk[20000];
@@ -165,6 +189,8 @@ static void peer_acts(size_t i)
 	}
 	if (len > 0)
 		(void)!send(peers[i], bytes, len, MSG_NOSIGNAL);
+	else if (what == 5 && !raw[i])
+		peer_deflates(i);
 }
 
 static void connect_all(void)
@@ -199,6 +225,8 @@ static void step(void)
 		peer_acts(below(CONNS));
 	event_base_loop(loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 	if (!one_in(3))
+		net_inflate_some(&net);
+	if (!one_in(3))
 		(void)net_turn_end(&net);
 	if (!net.paused)
 		net_resume_all(&net);
@@ -217,7 +245,9 @@ static void close_all(void)
 	}
 	net.paused = false;
 	net_resume_all(&net);
-	turns();
+	/* long messages are inflated before the end of the stream is read */
+	for (int i = 0; i < 10; i++)
+		turns();
 	advance(conf.handshake_ms + conf.close_ms);
 	assert_int_equal(net_conns(&net), 0);
 }
@@ -229,7 +259,9 @@ static void test_storm(void **state)
 	h.on_closed = on_closed;
 	conf.raw_pings = true;
 	conf.queue_max = 8 << 20;
-	conf.message_max = 30000;
+	conf.message_max = LONG;
+	conf.deflate = true;
+	net.inflaters.lent = INFLATERS_MAX - INFLATERS;
 	conf.early_message_max = 20000;
 	for (int round = 0; round < ROUNDS; round++) {
 		net.max_incomplete = one_in(2) ? 12000 : 64 << 20;
@@ -241,6 +273,10 @@ static void test_storm(void **state)
 		close_all();
 	}
 	n_peers = 0;
+	assert_int_equal(net.inflaters.lent, INFLATERS_MAX - INFLATERS);
+	net.inflaters.lent = 0;
+	assert_true(counter(NET_INFLATED) > 100);
+	assert_true(counter(NET_INFLATED_TO) / LONG > 10);
 	assert_true(counter(NET_END_BUDGET_IN) > 0);
 	assert_true(counter(NET_END_BUDGET_OUT) > 0);
 	assert_true(counter(NET_END_HANDSHAKE) > 0);

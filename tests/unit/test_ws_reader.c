@@ -5,6 +5,7 @@
 #include "proto/ws_reader.h"
 
 #include "common/err.h"
+#include "proto/deflate.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,15 +13,16 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
-#include <zlib.h>
 
 #include "tests/unit/recorder.h"
+#include "tests/unit/squeeze.h"
 
 /* --- streams --- */
 
 enum { FIN = 0x80 };
 
 static struct buf stream;
+static struct inflaters inflaters;
 
 /* Appends a masked frame. first: FIN, reserved bits and opcode. */
 static void frame(int first, const void *payload, size_t len)
@@ -54,7 +56,8 @@ static void text_frame(int first, const char *text)
 static enum frame_event_type next_event(void *reader, struct frame_input *in,
 					struct frame_event *ev)
 {
-	return ws_next(reader, in, rec.limit, rec.deflates, ev);
+	inflaters.left = SIZE_MAX;
+	return ws_next(reader, in, rec.limit, rec.deflates ? &inflaters : NULL, ev);
 }
 
 static void feed(struct ws_reader **held, const uint8_t *p, size_t len)
@@ -118,6 +121,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
+	inflaters_fini(&inflaters);
 	buf_fini(&stream);
 	buf_fini(&rec.log);
 	return 0;
@@ -423,24 +427,6 @@ static void test_both_ways_agree(void **state)
 
 /* --- compression --- */
 
-/* Compresses as RFC 7692, 7.2.1 says. The caller frees *to. */
-static void squeeze(struct slice message, struct buf *to)
-{
-	z_stream z = {.next_in = (Bytef *)(uintptr_t)message.p,
-		      .avail_in = (uInt)message.len};
-	size_t room = message.len / 2 + 200;
-
-	buf_init(to, room);
-	assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, -15, 9, Z_DEFAULT_STRATEGY),
-			 Z_OK);
-	z.next_out = buf_reserve(to, room);
-	z.avail_out = (uInt)room;
-	assert_int_equal(deflate(&z, Z_SYNC_FLUSH), Z_OK);
-	assert_int_not_equal(z.avail_out, 0);
-	buf_commit(to, room - z.avail_out - 4);
-	deflateEnd(&z);
-}
-
 static void compressed_frames(int opcode, struct slice message, unsigned cuts)
 {
 	struct buf b;
@@ -491,25 +477,55 @@ static void test_compressed_faults(void **state)
 	check("fail(1002) ", false);
 }
 
-/* A large message is inflated in several steps, into memory that is within the limit. */
+/* --- the cost of inflating --- */
+
+enum {
+	SHARE = 256 * 1024,
+	TRY = 64 * 1024, /* what a new message may cost, whatever the share */
+	/* what the last step may cost more */
+	STEP = INFLATE_STEP_OUT + INFLATE_COST_IN * INFLATE_STEP_IN,
+};
+
+/* Calls the reader with this share. Checks that it does not take much more. */
+static enum frame_event_type next_with(size_t share, struct ws_reader **reader,
+				       struct frame_input *in, struct frame_event *ev)
+{
+	size_t before = ws_reader_memory(*reader);
+
+	inflaters.left = share;
+	enum frame_event_type type = ws_next(reader, in, rec.limit, &inflaters, ev);
+	if (type == FRAME_LATER && inflaters.left > 0)
+		/* A new message is long, or has to wait for an inflater. */
+		assert_true(ws_reader_wait(*reader) != WS_WAIT_NEW);
+	assert_true(inflaters.lent <= INFLATERS_MAX);
+	if (type == FRAME_LATER && before > 0)
+		/* the buffer doubles */
+		assert_true(ws_reader_memory(*reader) <=
+			    2 * (before + share + TRY + STEP));
+	return type;
+}
+
+/* A large message is inflated in several turns, into memory that is within the limit. */
 static void test_compressed_limit(void **state)
 {
 	uint8_t *many = calloc(1, 3 << 20);
 	struct ws_reader *held = NULL;
 	struct frame_event ev;
 	struct frame_input in;
-	int later = 0;
 
 	(void)state;
 	rec.deflates = true;
 	assert_non_null(many);
 	for (size_t over = 0; over < 2; over++) {
+		int later = 0;
+
 		rec.limit = 2 << 20;
 		compressed_frames(WS_OP_BINARY, slice_of(many, rec.limit + over), 1);
 		in = (struct frame_input){stream.data, stream.len};
-		while (next_event(&held, &in, &ev) == FRAME_LATER) {
+		while (next_with(SHARE, &held, &in, &ev) == FRAME_LATER) {
 			assert_true(ws_reader_memory(held) <
 				    rec.limit + (64 << 10) + 2 * stream.len);
+			assert_int_equal(ws_reader_wait(held), WS_WAIT_LENT);
 			later++;
 		}
 		assert_int_equal(ws_reader_compressed(held), stream.len - 8);
@@ -517,22 +533,128 @@ static void test_compressed_limit(void **state)
 			assert_int_equal(ev.bytes.len, rec.limit);
 		else
 			assert_int_equal(ev.code, WS_CLOSE_TOO_BIG);
+		/* the first try, then a share each, which its last step may exceed */
+		assert_in_range(later, (int)(rec.limit / (SHARE + STEP)),
+				(int)(rec.limit / SHARE) + 2);
 		ws_reader_free(&held);
+		assert_int_equal(inflaters.lent, 0);
 		buf_clear(&stream);
 	}
-	/* 512 KiB at a time */
-	assert_int_equal(later, 4 + 4);
-
 	/* while a message is inflated, the connection begins to close */
 	rec.limit = 3 << 20;
 	compressed_frames(WS_OP_BINARY, slice_of(many, 3 << 20), 1);
 	text_frame(FIN | WS_OP_CLOSE, "\x03\xe8");
 	in = (struct frame_input){stream.data, stream.len};
-	assert_int_equal(next_event(&held, &in, &ev), FRAME_LATER);
+	assert_int_equal(next_with(SHARE, &held, &in, &ev), FRAME_LATER);
+	assert_int_equal(inflaters.lent, 1);
 	rec.limit = WS_DISCARD;
 	assert_int_equal(next_event(&held, &in, &ev), FRAME_CLOSE);
+	assert_int_equal(inflaters.lent, 0);
 	ws_reader_free(&held);
 	free(many);
+}
+
+/* Little comes out of small blocks, but each byte of them counts. */
+static void test_empty_blocks_cost_too(void **state)
+{
+	static uint8_t blocks[20000]; /* of type 0, with no bytes */
+	struct ws_reader *held = NULL;
+	enum frame_event_type type;
+	struct frame_event ev;
+	int later = 0;
+
+	(void)state;
+	for (size_t i = 0; i + 5 <= sizeof(blocks); i += 5)
+		memcpy(blocks + i, "\0\0\0\xff\xff", 5);
+	frame(FIN | WS_RSV1 | WS_OP_TEXT, blocks, sizeof(blocks) - 4);
+	struct frame_input in = {stream.data, stream.len};
+	while ((type = next_with(SHARE, &held, &in, &ev)) == FRAME_LATER)
+		later++;
+	assert_int_equal(type, FRAME_MESSAGE);
+	assert_int_equal(ev.bytes.len, 0);
+	assert_in_range(later, (int)(sizeof(blocks) * INFLATE_COST_IN / (SHARE + STEP)),
+			(int)(sizeof(blocks) * INFLATE_COST_IN / SHARE) + 2);
+	ws_reader_free(&held);
+}
+
+enum { READERS = 40, LONG = 3 * 350 * 1000 };
+
+static struct {
+	struct ws_reader *reader;
+	struct buf bytes;
+	struct frame_input in;
+} of[READERS];
+
+static enum frame_event_type next_of(size_t i, size_t share, struct frame_event *ev)
+{
+	return next_with(share, &of[i].reader, &of[i].in, ev);
+}
+
+static void make_long(size_t i, size_t len)
+{
+	uint8_t *many = malloc(len);
+
+	assert_non_null(many);
+	/* steps end inside a character */
+	for (size_t at = 0; at < len; at++)
+		many[at] = (uint8_t) "\xe2\x82\xac"[at % 3];
+	compressed_frames(WS_OP_TEXT, slice_of(many, len), 1);
+	free(many);
+	of[i].bytes = stream;
+	of[i].in = (struct frame_input){stream.data, stream.len};
+	buf_init(&stream, 32 * 1024 * 1024);
+}
+
+/* Only some of many long messages are inflated at a time. Short ones need not wait. */
+static void test_few_inflaters(void **state)
+{
+	struct ws_reader *held = NULL;
+	struct frame_event ev;
+	size_t done = 0;
+
+	(void)state;
+	rec.limit = LONG;
+	for (size_t i = 0; i < READERS; i++) {
+		make_long(i, LONG);
+		assert_int_equal(next_of(i, SHARE, &ev), FRAME_LATER);
+		assert_int_equal(ws_reader_wait(of[i].reader),
+				 i < INFLATERS_MAX ? WS_WAIT_LENT : WS_WAIT_LONG);
+		if (i >= INFLATERS_MAX)
+			/* wslay, and what is compressed */
+			assert_true(ws_reader_memory(of[i].reader) < 16 * 1024);
+		assert_int_equal(inflaters.lent, min_size(i + 1, INFLATERS_MAX));
+	}
+	assert_int_equal(next_of(READERS - 1, SHARE, &ev), FRAME_LATER);
+	assert_int_equal(inflaters.left, SHARE);
+
+	compressed_frames(WS_OP_TEXT, slice_str("a short one"), 1);
+	struct frame_input in = {stream.data, stream.len};
+	/* but not if the share is used up */
+	assert_int_equal(next_with(0, &held, &in, &ev), FRAME_LATER);
+	assert_int_equal(ws_reader_wait(held), WS_WAIT_NEW);
+	assert_int_equal(next_with(1, &held, &in, &ev), FRAME_MESSAGE);
+	assert_true(slice_eq_str(ev.bytes, "a short one"));
+	assert_int_equal(inflaters.lent, INFLATERS_MAX);
+	ws_reader_free(&held);
+
+	/* one is dropped */
+	ws_reader_free(&of[3].reader);
+	assert_int_equal(inflaters.lent, INFLATERS_MAX - 1);
+	for (int rounds = 0; done < READERS - 1; rounds++) {
+		assert_true(rounds < 10 * READERS);
+		for (size_t i = 0; i < READERS; i++) {
+			if (of[i].reader == NULL ||
+			    next_of(i, SHARE, &ev) != FRAME_MESSAGE)
+				continue;
+			assert_int_equal(ev.bytes.len, LONG);
+			assert_true(ev.text);
+			ws_reader_free(&of[i].reader);
+			done++;
+		}
+	}
+	for (size_t i = 0; i < READERS; i++)
+		buf_fini(&of[i].bytes);
+	assert_int_equal(inflaters.lent, 0);
 }
 
 int main(void)
@@ -554,6 +676,8 @@ int main(void)
 		T(test_compressed),
 		T(test_compressed_faults),
 		T(test_compressed_limit),
+		T(test_empty_blocks_cost_too),
+		T(test_few_inflaters),
 #undef T
 	};
 

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unit tests of connections with permessage-deflate: what a turn inflates, what waits,
+ * and that other clients need not wait. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/conn_ws_check.h"
+#include "tests/unit/shared_check.h"
+#include "tests/unit/squeeze.h"
+
+enum {
+	BOMBS = 40,
+	BOMB = 1 << 20,
+	SHARE = 256 * 1024,
+	TRY = 64 * 1024,
+	STEP = INFLATE_STEP_OUT + INFLATE_COST_IN * INFLATE_STEP_IN,
+	/* Shares of a turn: new messages that have come, that have waited, long ones. A
+	 * first try and a step may exceed each. */
+	TURN_MAX = 3 * (SHARE + TRY + STEP),
+};
+
+static const char offer[] = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
+			    "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+			    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+			    "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+
+/* A connection that has agreed on compression. */
+static struct conn *adopt_deflating(void)
+{
+	struct conn *c = adopt();
+	bool eof;
+
+	conf.deflate = true;
+	put_str(offer);
+	turns();
+	get(&eof);
+	assert_true(c->deflates);
+	return c;
+}
+
+static void join_deflating(void)
+{
+	conn_established(adopt_deflating());
+}
+
+/* Sends len bytes that are all 'a', compressed. */
+static void put_compressed(size_t len)
+{
+	struct buf b;
+
+	squeeze_same(len, &b);
+	put_frame(0xc1, (char *)b.data, b.len);
+	buf_fini(&b);
+}
+
+/* Many connections join; then each sends a message of len bytes. */
+static void join_many(size_t len)
+{
+	size_t first = n_peers;
+
+	for (int i = 0; i < BOMBS; i++)
+		join_deflating();
+	for (n_peers = first; n_peers < first + BOMBS;) {
+		n_peers++;
+		put_compressed(len);
+	}
+}
+
+/* One turn. Returns whether there is more to do. */
+static bool turn(void)
+{
+	event_base_loop(loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	net_inflate_some(&net);
+	bool more = net_turn_end(&net);
+
+	assert_true(net.inflaters.lent <= INFLATERS_MAX);
+	return more;
+}
+
+static size_t inflated; /* bytes of messages */
+static unsigned n_short, n_plain;
+
+static void count(struct conn *c, struct slice bytes)
+{
+	inflated += c->deflates ? bytes.len : 0;
+	n_short += c->deflates && bytes.len < BOMB;
+	n_plain += !c->deflates;
+	buf_clear(&h.got);
+}
+
+static int setup_counts(void **state)
+{
+	int err = setup(state);
+
+	inflated = n_short = n_plain = 0;
+	h.on_message = count;
+	return err;
+}
+
+static unsigned n_waiting(enum ws_wait wait)
+{
+	struct conn *c;
+	unsigned n = 0;
+
+	TAILQ_FOREACH (c, &net.inflating[wait], side_link)
+		n++;
+	return n;
+}
+
+/* In each turn others are served, however many bombs have come. */
+static void test_bombs_wait_others_do_not(void **state)
+{
+	unsigned n_turns = 0, first;
+	int plain, compressed;
+
+	(void)state;
+	join();
+	plain = peer();
+	join_deflating();
+	compressed = peer();
+	join_many(BOMB);
+	/* they are read in more than one turn */
+	for (first = 0; first < 3; first++)
+		assert_true(turn());
+	for (bool more = true; more; n_turns++) {
+		peers[n_peers++] = plain;
+		put_text("plain");
+		peers[n_peers - 1] = compressed;
+		put_compressed(1000);
+		n_peers--;
+		more = turn();
+		assert_int_equal(n_plain, n_turns + 1);
+		assert_int_equal(n_waiting(WS_WAIT_LENT), net.inflaters.lent);
+		if (n_waiting(WS_WAIT_LONG) > 0)
+			assert_int_equal(net.inflaters.lent, INFLATERS_MAX);
+		/* in the turn that they came, or in the next */
+		assert_in_range(n_short, n_turns, n_turns + 1);
+		assert_true(inflated <= (first + n_turns + 1) * (size_t)TURN_MAX);
+		/* the payload and a window, which may be twice as large while it grows */
+		assert_true(net.incomplete_bytes <
+			    INFLATERS_MAX * (BOMB + INFLATER_MEMORY) + BOMBS * 16 * 1024);
+	}
+	assert_int_equal(inflated, (size_t)BOMBS * BOMB + n_short * 1000);
+	assert_int_equal(counter(NET_INFLATED), BOMBS + n_short);
+	assert_in_range(n_turns, BOMBS * BOMB / TURN_MAX, BOMBS * BOMB / SHARE + 20);
+	assert_int_equal(net.incomplete_bytes, 0);
+}
+
+/* Short messages of many clients are handled in the order in which they came. */
+static void test_many_short_ones(void **state)
+{
+	(void)state;
+	join_many(50000);
+	assert_true(turn());
+	/* two shares of a turn */
+	assert_in_range(n_short, 2 * (SHARE / 60000), 2 * (SHARE / 50000 + 1));
+	assert_int_equal(net.inflaters.lent, 0);
+	for (int i = 0; turn(); i++)
+		assert_true(i < BOMBS);
+	assert_int_equal(n_short, BOMBS);
+}
+
+/* What connections that wait may go through. */
+static void test_ends_and_pauses(void **state)
+{
+	(void)state;
+	join_many(BOMB);
+	while (net.inflaters.lent < INFLATERS_MAX)
+		assert_true(turn());
+
+	/* a pause: nothing is inflated, and the loop does not spin */
+	net.paused = true;
+	for (int i = 0; i < BOMBS; i++)
+		turn();
+	inflated = 0;
+	assert_false(turn());
+	assert_int_equal(inflated, 0);
+	assert_int_equal(counter(NET_PAUSES), BOMBS);
+	net.paused = false;
+	net_resume_all(&net);
+	while (inflated < 4 * BOMB)
+		assert_true(turn());
+
+	/* some close, others are dropped, some peers leave */
+	for (size_t i = 0; i < n_peers; i += 4) {
+		struct conn *c = TAILQ_FIRST(&net.by_state[CONN_OPEN]);
+
+		if (i % 3 == 0)
+			conn_close(c, WS_CLOSE_NORMAL, "bye");
+		else if (i % 3 == 1)
+			conn_drop(c);
+		else
+			conn_left(c);
+	}
+	while (turn())
+		;
+	assert_int_equal(net.inflaters.lent, 0);
+	net_close_all(&net, WS_CLOSE_RESTART, "all");
+	turns();
+}
+
+/* A client that waits is not pinged, and its silence does not count. */
+static void check_pings(bool established)
+{
+	struct conn *c = adopt_deflating();
+	bool eof;
+
+	if (established)
+		conn_established(c);
+	put_compressed(BOMB);
+	event_base_loop(loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	assert_true(c->inflating);
+	conn_established(c);
+	now_ms += 10 * (conf.ping_interval_ms + conf.ping_timeout_ms);
+	if (armed != NULL)
+		armed->cb(armed->arg);
+	assert_int_equal(c->state, CONN_OPEN);
+	assert_int_equal(counter(NET_PINGS_OUT), 0);
+	turns();
+	assert_int_equal(inflated, BOMB);
+	advance(conf.ping_interval_ms + 1000);
+	assert_int_equal(counter(NET_PINGS_OUT), 1);
+	assert_int_equal(get(&eof).len, 2);
+}
+
+static void test_no_pings_while_it_waits(void **state)
+{
+	(void)state;
+	check_pings(true);
+}
+
+static void test_no_pings_after_an_early_message(void **state)
+{
+	(void)state;
+	conf.early_message_max = BOMB;
+	check_pings(false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, setup_counts, teardown)
+		T(test_bombs_wait_others_do_not),
+		T(test_many_short_ones),
+		T(test_ends_and_pauses),
+		T(test_no_pings_while_it_waits),
+		T(test_no_pings_after_an_early_message),
+#undef T
+	};
+
+	log_init(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+	return cmocka_run_group_tests_name("conn_deflate", tests, NULL, NULL);
+}

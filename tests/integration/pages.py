@@ -19,6 +19,11 @@ def blocks(text):
     return [re.sub("^    ", "", block, flags=re.M) for block in re.findall(r"(?:^    .*\n)+", text, re.M)]
 
 
+def examples(language, title, page=README):
+    """The examples in this language in a section of a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", section(title, page), re.M | re.S)
+
+
 def example(language, title):
     """The first example in this language in a section of the README."""
-    return re.search(rf"```{language}\n(.*?)```", section(title), re.S).group(1)
+    return examples(language, title)[0]

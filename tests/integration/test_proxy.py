@@ -352,6 +352,7 @@ def test_nginx_ends_tls(start_routerd, folder, run, open):
     port = free_port()
     path = sample(folder, "nginx/routerd.conf", changes={
         "127.0.0.1:8080": f"127.0.0.1:{routerd.port()}", "listen 443": f"listen {port}",
+        "listen [::]:443": f"listen [::]:{port}",
         "/etc/nginx/fullchain.pem": folder / server["certificate"], "/etc/nginx/privkey.pem": folder / server["key"]})
     nginx(folder, run, None, path, [port])
     client = open(routerd, port=port, tls=authority.trust(), source=SOURCE,
@@ -369,7 +370,8 @@ def test_nginx_passes_streams_on(start_routerd, folder, run, open):
     routerd = start_routerd(config)
     port = free_port()
     path = sample(folder, "nginx/routerd-stream.conf", changes={
-        "127.0.0.1:8081": f"127.0.0.1:{routerd.port()}", "listen 8443": f"listen {port}"})
+        "127.0.0.1:8081": f"127.0.0.1:{routerd.port()}", "listen 8443": f"listen {port}",
+        "listen [::]:8443": f"listen [::]:{port}"})
     nginx(folder, run, path, None, [port])
     for framing in rawclient.Ws, rawclient.RawSocket:
         client = open(routerd, framing, port=port, tls=authority.trust(), source=SOURCE)

@@ -14,7 +14,8 @@ import pages
 import peers
 import pytest
 import utils
-from pages import blocks, example, section
+from certificates import authority, tls_config  # noqa: F401
+from pages import blocks, example, examples, section
 from rawclient import ABORT, CALL, ERROR, PUBLISH, REGISTER, SUBSCRIBE
 
 PAGES = [pages.README, *sorted(pages.DOC.glob("*.md"))]
@@ -84,6 +85,72 @@ def test_python(router, folder):
 def test_javascript(router, folder):
     with javascript_client(router, folder, r"joined client01@example.com device \{(.|\n)*foo: 23(.|\n)*event: hello"):
         pass
+
+
+@pytest.fixture
+def tls_router(authd, authority, start_routerd, folder):
+    """A router that knows client01 by its key and by its certificate."""
+    authority.make("client01-tls")
+    fingerprint = subprocess.run(["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", "client01-tls.pem"], cwd=folder,
+                                 capture_output=True, text=True, check=True).stdout.strip().split("=")[1]
+    tls = {**authority.server(), "ca_certificates": ["ca.pem"], "client_certificates": "optional"}
+    config = tls_config(authority, tls)
+    config["transports"][0]["options"] = {"compression": True}
+    config["transports"][0]["auth"]["tls"] = {"type": "static", "principals": {"client01@example.com": {
+        "role": "device", "realm": "devices", "certificate-sha256": [fingerprint]}}}
+    return start_routerd(config)
+
+
+JOINED = """
+@component.on_join
+async def joined(session, details):
+    print("joined", details.authid, details.authmethod, session._transport.websocket_extensions_in_use)
+
+run([component])
+"""
+
+
+def over_tls(language):
+    return examples(language, "Over TLS", pages.DOC / "clients.md")
+
+
+def example_at(router, text):
+    """An example that connects to this router."""
+    return text.replace("router.example.com", "localhost").replace("443", str(router.port()))
+
+
+def test_python_over_tls(tls_router, authority, folder):
+    (folder / "client.py").write_text("from autobahn.twisted.component import Component, run\n"
+                                      + example_at(tls_router, over_tls("python")[0]) + JOINED)
+    with running(["/usr/bin/python3", "-u", "client.py"], folder,
+                 "joined client01@example.com cryptosign .PerMessageDeflate", "python.log"):
+        assert "binding=tls-unique" in tls_router.log()
+
+
+@pytest.mark.parametrize("framework", ["twisted", "asyncio"])
+def test_python_shows_a_certificate(tls_router, authority, folder, framework):
+    component, twisted, asyncio, session = over_tls("python")
+    # Component of Debian's Autobahn does not run on asyncio
+    python = peers.VENV if framework == "asyncio" else "/usr/bin/python3"
+    transports = re.search(r"transports=(\[\{.*?\n    \}\])", component, re.S).group(1)
+    transports = re.sub(r'"tls": \{.*?\}', '"tls": tls', transports)
+    text = (f"import ssl\nfrom autobahn.{framework}.component import Component, run\n"
+            f"from autobahn.{framework}.wamp import ApplicationSession\n"
+            + component.split("\ncomponent = ")[0] + "\n" + (twisted if framework == "twisted" else asyncio)
+            + session.replace("[...]", transports) + JOINED)
+    (folder / "client.py").write_text(example_at(tls_router, text))
+    with running([python, "-u", "client.py"], folder, "joined client01@example.com tls .PerMessageDeflate", "python.log"):
+        pass
+
+
+def test_javascript_shows_a_certificate(tls_router, folder):
+    text = re.sub("authmethods:.*?sign_challenge.*?,\n", lambda _: over_tls("js")[0], example("js", "Connect from JavaScript"),
+                     flags=re.S)
+    text = text.replace("ws://localhost:8080", f"wss://localhost:{tls_router.port()}")
+    (folder / "client.js").write_text('const fs = require("fs");\n' + text)
+    with running(["node", "client.js"], folder, "joined client01@example.com device", "js.log",
+                 env={"NODE_PATH": str(peers.CLIENTS / "node_modules")}):
+        assert "authmethod=tls" in tls_router.log()
 
 
 def test_javascript_says_why_it_was_refused(router, folder):

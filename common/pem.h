@@ -11,14 +11,18 @@
 /*
  * Reads all certificates of a text, in their order; there is at least one. The caller
  * frees *out with sk_X509_pop_free. E_SYNTAX: the text has no certificate, or one that
- * cannot be read. E_NOMEM.
+ * cannot be read, as *why_out says, a constant. E_NOMEM.
  */
-int pem_certificates(struct slice text, STACK_OF(X509) * *out) MUSTCHECK;
+int pem_certificates(struct slice text, STACK_OF(X509) * *out,
+		     const char **why_out) MUSTCHECK;
 
 /*
  * Reads the first private key of a text, which must not be encrypted. The caller frees
- * *out with EVP_PKEY_free. E_SYNTAX: there is none.
+ * *out with EVP_PKEY_free. E_SYNTAX: there is none, as *why_out says, a constant.
  */
-int pem_key(struct slice text, EVP_PKEY **out) MUSTCHECK;
+int pem_key(struct slice text, EVP_PKEY **out, const char **why_out) MUSTCHECK;
+
+/* OpenSSL's last error, a constant. Clears the thread's errors. */
+const char *pem_openssl_error(void);
 
 #endif

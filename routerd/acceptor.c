@@ -9,9 +9,11 @@
 #include "common/daemon.h"
 #include "common/listener.h"
 #include "common/log.h"
+#include "routerd/control/expiry.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* A listener of the configuration, with its socket. */
 struct acceptor_socket {
@@ -134,11 +136,16 @@ void acceptor_describe(const struct acceptor *a, struct buf *out)
 void acceptor_log_counters(const struct acceptor *a)
 {
 	for (size_t i = 0; i < a->config->n_listeners; i++) {
-		const struct listener_counters *c = &a->sockets[i].listener.counters;
+		const struct config_tls *tls = &a->config->listeners[i].endpoint.tls;
+		bool has_tls = tls->own.certificate != NULL;
+		struct expiry_counters expiry = expiry_count(tls, time(NULL));
+		const struct counter_set sets[] = {
+			{&listener_counter_table, &a->sockets[i].listener.counters},
+			{&expiry_counter_table, &expiry},
+		};
 		char head[COUNTERS_HEAD_MAX];
 		snprintf(head, sizeof(head), "counters listener=%s",
 			 a->config->listeners[i].name);
-		counters_log(NULL, head,
-			     &(struct counter_set){&listener_counter_table, c}, 1);
+		counters_log(NULL, head, sets, has_tls ? 2 : 1);
 	}
 }

@@ -103,6 +103,7 @@ static void log_certificate(const struct config_listener *l,
 		 pair->expires);
 }
 
+/* NULL: it was logged why. */
 static struct tls_context *make_tls(const struct config_listener *l)
 {
 	const struct config_tls *tls = &l->endpoint.tls;
@@ -118,15 +119,27 @@ static struct tls_context *make_tls(const struct config_listener *l)
 	};
 
 	for (size_t i = 0; i < conf.n_pairs; i++) {
-		const struct config_certificate *pair =
-			i == 0 ? &tls->own : &tls->more[i - 1];
+		const struct config_certificate *pair = config_certificate_at(tls, i);
 		pairs[i] = (struct tls_pair){pair->certificates_pem, pair->key_pem};
 		log_certificate(l, pair);
 	}
-	return tls_context_new(&conf);
+	struct tls_refusal refusal;
+	struct tls_context *context = tls_context_new(&conf, &refusal);
+	if (context == NULL) {
+		const struct config_certificate *pair =
+			config_certificate_at(tls, refusal.pair);
+		log_error(l->name,
+			  "cannot use the certificate file=%s key=%s reason=\"%s\"",
+			  log_quote(slice_str(pair->certificate)).text,
+			  log_quote(slice_str(pair->key)).text, refusal.reason);
+	}
+	return context;
 }
 
-/* OpenSSL initialises itself here, before there are other threads. */
+/*
+ * OpenSSL initialises itself here, before there are other threads. E_SYNTAX: it refuses a
+ * certificate, which was logged. E_NOMEM.
+ */
 static int make_all_tls(struct router *router)
 {
 	struct tls_ticket_seed seed;
@@ -142,7 +155,7 @@ static int make_all_tls(struct router *router)
 			continue;
 		router->tls[i] = make_tls(l);
 		if (router->tls[i] == NULL)
-			return E_NOMEM;
+			return E_SYNTAX;
 	}
 	tls_ticket_seed_init(&seed, loop_now_ms(worker_loop(router->workers[0])));
 	for (unsigned w = 0; w < router->n_workers && err == 0; w++)
@@ -163,8 +176,9 @@ static int make_rest(struct router *router)
 	    outbox_reserve_all(worker_outbox(first), &router->stop_mail) != 0)
 		return E_NOMEM;
 	worker_set_control(first, router->control);
-	if (make_all_tls(router) != 0)
-		return E_NOMEM;
+	int err = make_all_tls(router);
+	if (err != 0)
+		return err;
 	return daemon_signals_init(&router->signals, worker_loop(first));
 }
 
@@ -233,7 +247,12 @@ static void router_fini(struct router *router)
 
 static int serve_clients(struct router *router)
 {
-	if (make_workers(router) != 0 || make_rest(router) != 0) {
+	int err = make_workers(router);
+	if (err == 0)
+		err = make_rest(router);
+	if (err == E_SYNTAX)
+		return EX_CONFIG;
+	if (err != 0) {
 		log_error(NULL, "cannot start reason=\"out of memory or descriptors\"");
 		return EX_OSERR;
 	}

@@ -110,10 +110,20 @@ struct config_certificate {
 	const char *certificate;                /* a file; NULL: none */
 	const char *key;                        /* a file */
 	struct conf_strings chain_certificates; /* files */
-	/* Read from the files. They have been checked. */
+	/*
+	 * Read from the files, and checked. Empty if this process may not read them,
+	 * because they are credentials of the service; then the rest is empty, too.
+	 */
 	struct slice certificates_pem; /* its own first */
 	struct slice key_pem;
 	const char *names, *expires; /* for log lines */
+	int64_t expires_s;           /* Unix time in seconds */
+};
+
+enum {
+	/* How long before a certificate expires the warnings begin: 14 days, in seconds.
+	 */
+	CONFIG_EXPIRY_WARN_S = 14 * 86400,
 };
 
 struct config_tls {
@@ -357,7 +367,7 @@ int config_parse(struct slice text, const char *name, struct config **out,
 /*
  * Derives what logins by static methods compare: the digests of the principals' secrets,
  * and each method's `nobody`. Call it once before clients connect. E_NOTFOUND: this
- * process may not read a credential; config_load has warned of it.
+ * process may not read a credential that it needs; config_load has warned of it.
  */
 int config_derive(struct config *cfg) MUSTCHECK;
 
@@ -409,6 +419,13 @@ void config_free(struct config **cfg);
 int config_realm_find(const struct config *cfg, struct slice name) MUSTCHECK;
 /* The index of a role in realm->roles, or E_NOTFOUND. */
 int config_role_find(const struct config_realm *realm, struct slice name) MUSTCHECK;
+
+/* The certificates of a listener with TLS: i is at most tls->n_more. */
+static inline const struct config_certificate *
+config_certificate_at(const struct config_tls *tls, size_t i)
+{
+	return i == 0 ? &tls->own : &tls->more[i - 1];
+}
 
 /* Does a login method ask this authenticator, or any authenticator if it is -1? */
 bool config_auth_asks(const struct config_auth *auth, int authenticator);

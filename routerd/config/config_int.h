@@ -13,6 +13,7 @@
 
 struct config;
 struct config_auth;
+struct config_certificate;
 struct config_role;
 struct config_secret;
 
@@ -49,8 +50,28 @@ int config_authenticator_named(struct conf *c, const struct config *cfg,
 void config_secret_read(struct conf *c, struct config_secret *secret, const char *key);
 
 /*
- * Checks that an open file is a regular one and, if it is a key, that only its owner can
- * read it. Otherwise adds an error about the field. In config_secret.c.
+ * Is this a file below CREDENTIALS_DIRECTORY that the process may not read? Some versions
+ * of systemd hide a unit's credentials from its ExecReload=. This must not fail the check
+ * of the file: the running daemon has them. In config_secret.c.
+ */
+bool config_credential_hidden(const char *path);
+
+/*
+ * Reads the files of a certificate and its key, checks them, and fills the fields that
+ * are derived from them. In config_certificate.c.
+ */
+void config_certificate_read(struct conf *c, struct config_certificate *pair);
+/*
+ * Reads files with certificates of authorities; the text is in the pool of the file. It
+ * is empty if there was an error, or if config_credential_hidden. In
+ * config_certificate.c.
+ */
+struct slice config_ca_read(struct conf *c, const struct conf_strings *paths);
+
+/*
+ * Checks that an open file is a regular one and, if it is a key, that nobody but its
+ * owner can read it; a file of root may also be readable by its group. Otherwise adds an
+ * error about the field. In config_secret.c.
  */
 bool config_secret_file_ok(struct conf *c, const void *field, const char *path, int fd,
 			   bool is_key);

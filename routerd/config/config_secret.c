@@ -45,7 +45,8 @@ static bool check_file(const struct secret_file *f, int fd)
 		return refuse_file(f, "this is not a regular file");
 	if (st.st_uid != 0 && st.st_uid != geteuid())
 		return refuse_file(f, "the file belongs to another user: it must belong "
-				      "to root or to the user that runs routerd");
+				      "to root or to the user that runs routerd; "
+				      "--check must run as this user, too");
 	if ((st.st_mode & (S_IWGRP | S_IRWXO)) != 0)
 		return refuse_file(f, "other users can read or change this secret: "
 				      "chmod 0600 or 0640");
@@ -115,13 +116,13 @@ static void read_file_at(struct conf *c, const void *field, const char *path,
 	close(fd);
 }
 
-/*
- * Some versions of systemd hide a unit's credentials from its ExecReload=. This must not
- * fail the check of the file: the running daemon has the secret.
- */
-static bool is_hidden(const char *path)
+bool config_credential_hidden(const char *path)
 {
-	return access(path, R_OK) != 0 && errno == EACCES;
+	const char *folder = getenv("CREDENTIALS_DIRECTORY");
+	size_t len = folder == NULL ? 0 : strlen(folder);
+
+	return len > 0 && strncmp(path, folder, len) == 0 && path[len] == '/' &&
+	       access(path, R_OK) != 0 && errno == EACCES;
 }
 
 static void read_credential(struct conf *c, struct config_secret *secret)
@@ -143,7 +144,7 @@ static void read_credential(struct conf *c, struct config_secret *secret)
 		return;
 	}
 	(void)snprintf(path, sizeof(path), "%s/%s", folder, secret->credential);
-	if (is_hidden(path))
+	if (config_credential_hidden(path))
 		conf_warn(c, &secret->credential,
 			  "%s: %s: the secret in it is not checked",
 			  conf_quote(path).text, err_str(E_SYS));
@@ -170,13 +171,18 @@ void config_secret_read(struct conf *c, struct config_secret *secret, const char
 
 /* --- the router's own key, node_key_file --- */
 
+/*
+ * The group of a file of root is one that root has chosen: it lets routerd's user read
+ * the file, but not change it. systemd's credentials may look like that, too, because the
+ * mode of a file with an ACL shows the rights of the ACL as those of the group.
+ */
 static bool check_key_file(const struct secret_file *f, int fd)
 {
 	struct stat st;
 
 	if (!check_file(f, fd))
 		return false;
-	if (fstat(fd, &st) == 0 && (st.st_mode & S_IRWXG) != 0)
+	if (fstat(fd, &st) == 0 && st.st_uid != 0 && (st.st_mode & S_IRWXG) != 0)
 		return refuse_file(f, "other users can read this key: chmod 0600");
 	return true;
 }
@@ -223,6 +229,11 @@ void config_node_key_read(struct conf *c, struct config *cfg)
 	if (cfg->node_key_file == NULL)
 		return;
 	int fd = open(f.path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0 && config_credential_hidden(f.path)) {
+		conf_warn(c, f.field, "%s: %s: this credential is not checked",
+			  conf_quote(f.path).text, err_str(E_SYS));
+		return;
+	}
 	if (fd < 0) {
 		(void)refuse_file(&f, err_str(E_SYS));
 		return;
@@ -346,8 +357,22 @@ static bool derive_methods(const struct config *cfg, struct config_auth *auth)
 	return true;
 }
 
+/* Were all files of a listener's certificates read? */
+MUSTCHECK
+static bool has_certificates(const struct config_tls *tls)
+{
+	bool all = tls->own.certificate == NULL || tls->own.key_pem.p != NULL;
+
+	for (size_t i = 0; i < tls->n_more; i++)
+		all = all && tls->more[i].key_pem.p != NULL;
+	return all && (tls->ca_certificates.count == 0 || tls->ca_pem.p != NULL);
+}
+
 int config_derive(struct config *cfg)
 {
+	if (cfg->node_key_file != NULL &&
+	    sodium_is_zero(cfg->node_public, sizeof(cfg->node_public)))
+		return E_NOTFOUND;
 	randombytes_buf(cfg->digest_key, sizeof(cfg->digest_key));
 	randombytes_buf(cfg->decoy_key, sizeof(cfg->decoy_key));
 	if (cfg->node_key_file != NULL)
@@ -355,7 +380,8 @@ int config_derive(struct config *cfg)
 				   (const uint8_t *)"decoy", 5, cfg->node_secret,
 				   sizeof(cfg->node_secret));
 	for (size_t i = 0; i < cfg->n_listeners; i++)
-		if (!derive_methods(cfg, &cfg->listeners[i].auth))
+		if (!derive_methods(cfg, &cfg->listeners[i].auth) ||
+		    !has_certificates(&cfg->listeners[i].endpoint.tls))
 			return E_NOTFOUND;
 	return 0;
 }

@@ -4,6 +4,7 @@
 
 #include "common/err.h"
 #include "routerd/control/collector.h"
+#include "routerd/control/expiry.h"
 #include "routerd/control/questions.h"
 #include "routerd/control/reload.h"
 
@@ -35,6 +36,7 @@ struct control {
 	uint64_t revocations; /* number of the newest revocation */
 	LIST_HEAD(, gathering) gatherings;
 	struct collector collector;
+	struct expiry expiry;
 	struct authenticator authenticators[]; /* in the order of the configuration */
 };
 
@@ -277,6 +279,8 @@ struct control *control_new(struct loop *loop, const char *path, const struct co
 		a->questions.revocations = &c->revocations;
 		questions_init(&a->questions, loop, cfg, &link_handlers);
 	}
+	if (expiry_init(&c->expiry, loop, cfg) != 0)
+		control_free(&c);
 	return c;
 }
 
@@ -287,6 +291,7 @@ void control_free(struct control **cp)
 	*cp = NULL;
 	if (c == NULL)
 		return;
+	expiry_fini(&c->expiry);
 	collector_fini(&c->collector);
 	/* Answer with the counts so far while the links still exist. */
 	while (!LIST_EMPTY(&c->gatherings))

@@ -2,7 +2,8 @@
 /*
  * What worker 0 does for all workers: connects to the authenticators, passes their
  * revocations to all workers and adds up the counts that the workers report, reloads the
- * configuration, and collects counters. Thread of worker 0.
+ * configuration, collects counters, and warns of certificates that expire. Thread of
+ * worker 0.
  */
 #ifndef ROUTERD_CONTROL_CONTROL_H
 #define ROUTERD_CONTROL_CONTROL_H

@@ -136,6 +136,36 @@ static void put_missing(struct buf *out, const char *what, const struct config *
 				   a->realms[i].name);
 }
 
+/* Did the file of a certificate or of its key change? */
+static bool certificate_differs(const struct config_certificate *a,
+				const struct config_certificate *b)
+{
+	return !slice_eq(a->certificates_pem, b->certificates_pem) ||
+	       !slice_eq(a->key_pem, b->key_pem);
+}
+
+/*
+ * Appends the transports whose certificates have changed, although the configuration
+ * names the same files.
+ */
+static void put_certificates(struct buf *out, const struct config *a,
+			     const struct config *b)
+{
+	for (size_t i = 0; i < a->n_listeners && i < b->n_listeners; i++) {
+		const struct config_tls *x = &a->listeners[i].endpoint.tls;
+		const struct config_tls *y = &b->listeners[i].endpoint.tls;
+		bool differs = !slice_eq(x->ca_pem, y->ca_pem);
+
+		for (size_t k = 0; k <= x->n_more && x->n_more == y->n_more; k++)
+			differs = differs ||
+				  certificate_differs(config_certificate_at(x, k),
+						      config_certificate_at(y, k));
+		if (differs && strcmp(a->listeners[i].name, b->listeners[i].name) == 0)
+			buf_printf(out, "%scertificates of transport %s",
+				   out->len > 0 ? ", " : "", a->listeners[i].name);
+	}
+}
+
 /*
  * Warns of each transport that gives anonymous clients a removed role: a reload does not
  * change transports.
@@ -186,6 +216,7 @@ static void warn_of_changes(const struct reload *r, const struct config *cfg)
 
 	buf_init(&names, CHANGES_MAX);
 	conf_changes(&config_table, r->config, cfg, &names);
+	put_certificates(&names, r->config, cfg);
 	put_histories(&names, r->config, cfg);
 	put_missing(&names, "new", cfg, r->config);
 	put_missing(&names, "removed", r->config, cfg);

@@ -105,11 +105,12 @@ static bool set_clients(SSL_CTX *ctx, const struct tls_context_conf *conf)
 {
 	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
 	STACK_OF(X509) * all;
+	const char *why;
 	bool ok = true;
 
 	if (conf->clients == TLS_CLIENTS_OFF)
 		return true;
-	if (pem_certificates(conf->client_ca, &all) != 0)
+	if (pem_certificates(conf->client_ca, &all, &why) != 0)
 		return false;
 	/* so that a client's own certificate may stand in the file */
 	X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
@@ -209,27 +210,37 @@ static bool add_certificate(struct tls_context *c, const struct tls_context_conf
 	return ok;
 }
 
+/* *why_out: the reason, if it is known. */
 static bool add_pair(struct tls_context *c, const struct tls_context_conf *conf,
-		     const struct tls_pair *pair)
+		     const struct tls_pair *pair, const char **why_out)
 {
 	STACK_OF(X509) *all = NULL;
 	EVP_PKEY *key = NULL;
-	bool ok = pem_certificates(pair->certificates, &all) == 0 &&
-		  pem_key(pair->key, &key) == 0 && add_certificate(c, conf, all, key);
+	bool ok = pem_certificates(pair->certificates, &all, why_out) == 0 &&
+		  pem_key(pair->key, &key, why_out) == 0;
 
+	if (ok && !add_certificate(c, conf, all, key)) {
+		*why_out = pem_openssl_error();
+		ok = false;
+	}
 	EVP_PKEY_free(key);
 	sk_X509_pop_free(all, X509_free);
 	return ok;
 }
 
-struct tls_context *tls_context_new(const struct tls_context_conf *conf)
+struct tls_context *tls_context_new(const struct tls_context_conf *conf,
+				    struct tls_refusal *refusal_out)
 {
 	struct tls_context *c =
 		calloc(1, sizeof(*c) + conf->n_pairs * sizeof(c->hosts[0]));
 
+	*refusal_out = (struct tls_refusal){0, "out of memory"};
+	ERR_clear_error();
 	for (size_t i = 0; c != NULL && i < conf->n_pairs; i++)
-		if (!add_pair(c, conf, &conf->pairs[i]))
+		if (!add_pair(c, conf, &conf->pairs[i], &refusal_out->reason)) {
+			refusal_out->pair = i;
 			tls_context_free(&c);
+		}
 	ERR_clear_error();
 	return c;
 }

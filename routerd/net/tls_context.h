@@ -39,8 +39,15 @@ struct tls_context;
 /* The default of tls_context_conf.ciphers: ECDHE with AEAD. */
 extern const char tls_default_ciphers[];
 
-/* NULL: out of memory, or OpenSSL refuses the texts. */
-struct tls_context *tls_context_new(const struct tls_context_conf *conf) MUSTCHECK;
+/* Why a context could not be made. */
+struct tls_refusal {
+	size_t pair;        /* index of the pair that OpenSSL has refused */
+	const char *reason; /* OpenSSL's, or "out of memory"; a constant */
+};
+
+/* NULL: out of memory, or OpenSSL refuses the texts: see *refusal_out. */
+struct tls_context *tls_context_new(const struct tls_context_conf *conf,
+				    struct tls_refusal *refusal_out) MUSTCHECK;
 /* Frees it and clears the pointer. No connection may use it any more. NULL-safe. */
 void tls_context_free(struct tls_context **c);
 

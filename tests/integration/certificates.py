@@ -11,17 +11,22 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from utils import router_config
 
-KINDS = {"ecdsa": ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], "rsa": ["rsa:2048"], "weak": ["rsa:1024"]}
+KINDS = {"ecdsa": ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], "rsa": ["rsa:2048"], "slow": ["rsa:4096"],
+         "weak": ["rsa:1024"]}
 
 
 class Authority:
     """A certificate authority of a test. Its files are in the folder: NAME.pem, NAME.key."""
 
-    def __init__(self, folder, name="ca"):
+    def __init__(self, folder, name="ca", parent=None):
         self.folder = folder
         self.name = name
         self.serial = 0
-        self._openssl(name, f"/CN=Test {name}", [], "ecdsa", 30, [])
+        self._openssl(name, f"/CN=Test {name}", [], "ecdsa", 30, parent._signed() if parent else [])
+
+    def intermediate(self, name):
+        """An authority whose certificate this one has signed."""
+        return Authority(self.folder, name, self)
 
     def _openssl(self, name, subject, extensions, kind, days, more):
         argv = ["openssl", "req", "-x509", "-utf8", "-newkey", *KINDS[kind], "-noenc", "-keyout", f"{name}.key",
@@ -35,12 +40,16 @@ class Authority:
     def path(self):
         return self.folder / f"{self.name}.pem"
 
-    def make(self, name, *hosts, subject=None, kind="ecdsa", days=30):
-        """A certificate for these hosts, or of a client. Returns the keys of `tls` in a configuration."""
+    def _signed(self):
+        """The options of openssl for a certificate that this authority signs."""
         self.serial += 1
+        return ["-CA", f"{self.name}.pem", "-CAkey", f"{self.name}.key", "-set_serial", str(self.serial)]
+
+    def make(self, name, *hosts, subject=None, kind="ecdsa", days=30, extensions=()):
+        """A certificate for these hosts, or of a client. Returns the keys of `tls` in a configuration."""
         names = [f"subjectAltName={','.join(hosts)}"] if hosts else []
-        more = ["-CA", f"{self.name}.pem", "-CAkey", f"{self.name}.key", "-set_serial", str(self.serial)]
-        self._openssl(name, subject or f"/CN={name}", ["basicConstraints=critical,CA:FALSE", *names], kind, days, more)
+        self._openssl(name, subject or f"/CN={name}", ["basicConstraints=critical,CA:FALSE", *names, *extensions], kind, days,
+                      self._signed())
         return {"certificate": f"{name}.pem", "key": f"{name}.key"}
 
     def _remake(self, name, days, *names, since=-9):
@@ -58,13 +67,18 @@ class Authority:
             made = made.add_extension(x509.SubjectAlternativeName(names), critical=False)
         (self.folder / f"{name}.pem").write_bytes(made.sign(ca, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
-    def make_expired(self, name):
+    def make_expired(self, name, *hosts):
         """Like make, but the certificate expired yesterday."""
-        self._remake(name, -1)
+        self._remake(name, -1, *map(x509.DNSName, hosts))
+
+    def make_for(self, name, seconds):
+        """A certificate for localhost that expires so many seconds from now."""
+        self._remake(name, seconds / 86400, x509.DNSName("localhost"))
+        return {"certificate": f"{name}.pem", "key": f"{name}.key"}
 
     def make_early(self, name):
-        """Like make, but the certificate becomes valid tomorrow."""
-        self._remake(name, 30, since=1)
+        """A certificate for localhost that becomes valid tomorrow."""
+        self._remake(name, 30, x509.DNSName("localhost"), since=1)
 
     def make_with_many_names(self, name, host, n):
         """A certificate with n names of a kind that is of no use to us, and then a host."""

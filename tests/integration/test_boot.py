@@ -316,6 +316,62 @@ def test_reload_with_a_credential(site):
     site.login()
 
 
+def test_tls_with_credentials(site):
+    """The key is readable only by root, and systemd passes it on; a new one needs a restart."""
+    unit, folder = "routerd.service", "/etc/letsencrypt/live/router.example.com"
+    drop_in, tls, hook, check = blocks(section("TLS certificates", pages.DOC / "deploy.md"))
+    make = (f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -days 30 -subj /CN=x -addext "
+            f"subjectAltName=DNS:router.example.com -keyout {folder}/privkey.pem -out {folder}/fullchain.pem 2>/dev/null && "
+            f"chmod 600 {folder}/*")
+
+    def write(path, text):
+        site.run(f"mkdir -p $(dirname {path}) && cat >{path} <<'END'\n{text}\nEND")
+
+    def shown():
+        return site.run("openssl s_client -connect localhost:8443 </dev/null 2>/dev/null | openssl x509 -noout -serial")
+
+    def loaded():
+        return "serial=" + site.run(f"openssl x509 -noout -serial -in {folder}/fullchain.pem").strip().partition("=")[2] + "\n"
+
+    site.run(f"mkdir -p {folder} && chmod 700 /etc/letsencrypt && {make}")
+    site.run(f"authctl key gen -f {folder}/node.key")
+    write("/etc/systemd/system/routerd.service.d/tls.conf", f"{drop_in}\nLoadCredential=node.key:{folder}/node.key")
+    write("/etc/letsencrypt/renewal-hooks/deploy/routerd", hook)
+    config = site.run("cat /etc/routerd/routerd.yaml")
+    indented = "\n".join(f"      {line}" for line in tls.splitlines())
+    new = f"""{config}
+  - type: websocket
+    id: secure
+    endpoint:
+      type: tcp
+      port: 8443
+{indented}
+    auth:
+      cryptosign: {{type: dynamic, authenticator: authd}}
+node_key_file: /run/credentials/routerd.service/node.key"""
+    try:
+        write("/etc/routerd/routerd.yaml", new)
+        site.run(f"systemctl daemon-reload && systemctl restart {unit}")
+        assert shown() == loaded()
+        site.run(f"systemctl reload {unit}")
+        utils.wait_for(lambda: site.show(unit, "ActiveState") == "active", "the end of the reload")
+        assert shown() == loaded()
+        assert "routerd.yaml: ok" in site.run(check)
+        site.run("echo 'nonsense: 1' >>/etc/routerd/routerd.yaml")
+        assert site.try_run(f"systemctl reload {unit}").returncode != 0
+        write("/etc/routerd/routerd.yaml", new)
+        before = shown()
+        site.run(make)
+        assert shown() == before != loaded()
+        site.run("sh /etc/letsencrypt/renewal-hooks/deploy/routerd")
+        assert shown() == loaded()
+    finally:
+        write("/etc/routerd/routerd.yaml", config)
+        site.run(f"rm -r /etc/systemd/system/routerd.service.d /etc/letsencrypt && systemctl daemon-reload && "
+                 f"systemctl restart {unit}")
+    site.login()
+
+
 def test_no_core(site):
     for unit in SERVICES:
         assert re.search(r"Max core file size +0 +0 ", site.run(f"cat /proc/{site.show(unit, 'MainPID')}/limits"))

@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from certificates import authority  # noqa: F401
 from utils import ROOT, SLOW, router_config, wait_for
 
 REALMS = ("devices", "b", "c")
@@ -74,11 +75,13 @@ def logged_names(text, line):
     return ["connections", *names] if line == "counters connections=" else names
 
 
-def test_the_document_lists_what_is_logged(start_routerd, start_authd):
+def test_the_document_lists_what_is_logged(authority, start_routerd, start_authd):
     expected = documented()
     of_authd = "counters connections="
     assert len(expected) == 7
-    routerd, authd = start_routerd(config_with_realms(2)), start_authd()
+    config = config_with_realms(2)
+    config["transports"][0]["endpoint"]["tls"] = authority.server()
+    routerd, authd = start_routerd(config), start_authd()
     text = routerd.log_counters()
     for line, names in expected.items():
         if line != of_authd:

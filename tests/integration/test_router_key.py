@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The router's own key: it signs challenges of clients, and makes salts for unknown users."""
 
+import json
 import os
 import secrets
 import subprocess
@@ -79,7 +80,7 @@ def test_wrong_challenges(start_routerd, connect, node_key, text):
 
 
 @pytest.mark.parametrize("mode, size, text", [
-    (0o600, 32, None), (0o400, 32, None), (0o640, 32, "other users can read this key: chmod 0600"),
+    (0o600, 32, None), (0o400, 32, None), (0o440, 32, None),
     (0o604, 32, "other users can read or change"), (0o600, 31, "expected a private key of 32 bytes"),
     (0o600, 33, "expected a private key of 32 bytes"), (0o600, 0, "expected a private key of 32 bytes"),
 ])
@@ -88,6 +89,20 @@ def test_the_file(folder, mode, size, text):
     os.chmod(folder / "k", mode)
     code, said = check(folder, {**site(), "node_key_file": "k"})
     assert (code, text is None or text in said) == (0 if text is None else 78, True), said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("owner, mode, text", [(0, 0o640, None), (12345, 0o600, None),
+                                               (12345, 0o640, "other users can read this key: chmod 0600")])
+def test_the_group_reads_only_a_file_of_root(folder, owner, mode, text):
+    (folder / "k").write_bytes(bytes(32))
+    os.chmod(folder / "k", mode)
+    os.chown(folder / "k", owner, 12345)
+    (folder / "c.yaml").write_text(json.dumps({**site(), "node_key_file": "k"}))
+    folder.chmod(0o711)
+    done = subprocess.run(["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", BUILD / "routerd/routerd", "--check",
+                           "c.yaml"], cwd=folder, capture_output=True, text=True)
+    assert (done.returncode, text is None or text in done.stderr) == (0 if text is None else 78, True), done.stderr
 
 
 def test_no_file(folder):

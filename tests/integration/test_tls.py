@@ -3,16 +3,14 @@
 are told so."""
 
 import concurrent.futures
-import json
 import os
 import socket
 import ssl
-import subprocess
 
 import pytest
 import rawclient
 from certificates import VERSIONS, authority, open_tls, tls_config, tls_routerd  # noqa: F401
-from utils import BUILD, tsan_prefix, wait_for
+from utils import wait_for
 
 
 FRAMINGS = pytest.mark.parametrize("framing", [rawclient.Ws, rawclient.RawSocket])
@@ -100,52 +98,6 @@ def test_tls_on_a_port_without_tls(start_routerd, authority, framing):
     with pytest.raises((ssl.SSLError, ConnectionError)):
         authority.trust().wrap_socket(socket.create_connection(("127.0.0.1", routerd.port())), server_hostname="localhost")
     routerd.wait_log('reason="TLS on a port without TLS" listener=public')
-
-
-def check_config(folder, config):
-    """What `routerd --check` says about a configuration."""
-    (folder / "check.yaml").write_text(json.dumps(config, indent=1))
-    done = subprocess.run([*tsan_prefix(), BUILD / "routerd/routerd", "--check", "check.yaml"], cwd=folder,
-                          capture_output=True, text=True)
-    return done.returncode, done.stdout + done.stderr
-
-
-def test_check_reads_the_files(folder, authority):
-    good = authority.server()
-    other = authority.make("other", "DNS:localhost", days=10, kind="rsa")
-    weak = authority.make("weak", "DNS:localhost", kind="weak")
-    authority.make_early("early")
-    early = {"certificate": "early.pem", "key": "early.key"}
-    (folder / "weak_chain.pem").write_bytes((folder / "server.pem").read_bytes() + (folder / "weak.pem").read_bytes())
-    (folder / "chain.pem").write_bytes((folder / "server.pem").read_bytes() + authority.path.read_bytes())
-    (folder / "open.key").write_bytes((folder / "server.key").read_bytes())
-    (folder / "open.key").chmod(0o640)
-    (folder / "locked.key").write_text(subprocess.run(
-        ["openssl", "ec", "-in", "server.key", "-aes128", "-passout", "pass:x"], cwd=folder, check=True,
-        capture_output=True, text=True).stdout)
-    (folder / "locked.key").chmod(0o600)
-    for tls, code, text in [
-            (good, 0, "ok"),
-            ({**good, "chain_certificates": ["ca.pem"], "more_certificates": [other]}, 0,
-             "warning: other.pem: this certificate expires soon, at 20"),
-            ({**good, "certificate": "chain.pem"}, 0, "ok"),
-            ({**good, "key": "other.key"}, 78, "other.key: this is not the key of the certificate server.pem"),
-            ({**good, "key": "open.key"}, 78, "open.key: other users can read this key: chmod 0600"),
-            ({**good, "key": "locked.key"}, 78, "locked.key: expected a private key as PEM, without a password"),
-            ({**good, "certificate": "server.key"}, 78, "server.key: expected certificates as PEM"),
-            ({**good, "certificate": "missing.pem"}, 78, "missing.pem: No such file or directory"),
-            ({**good, "more_certificates": [{**other, "key": "server.key"}]}, 78,
-             "server.key: this is not the key of the certificate other.pem"),
-            (early, 0, "warning: early.pem: this certificate is not valid before 20"),
-            (weak, 78, "weak.pem: OpenSSL refuses to use this certificate: ee key too small"),
-            ({**good, "certificate": "weak_chain.pem"}, 78, "weak_chain.pem: OpenSSL refuses to use this certificate: "),
-            ({**good, "ciphers": "ECDHE+AESGCM:@SECLEVEL=0"}, 78, "'ciphers': expected OpenSSL's names of ciphers"),
-            ({**good, "dhparam": "x"}, 0, "ok")]:
-        status, said = check_config(folder, tls_config(authority, tls, cryptosign=False))
-        assert status == code and text in said, (tls, said)
-    config = tls_config(authority, good, cryptosign=False)
-    config["transports"][0]["endpoint"] = {"type": "unix", "path": "x.sock", "tls": good}
-    assert "'tls' is for endpoints of type tcp" in check_config(folder, config)[1]
 
 
 # --- names, protocols, versions -------------------------------------------------------------

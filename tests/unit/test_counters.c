@@ -12,6 +12,7 @@
 #include "common/listener.h"
 #include "common/mailbox.h"
 #include "routerd/control/control.h"
+#include "routerd/control/expiry.h"
 #include "routerd/control/link.h"
 #include "routerd/control/questions.h"
 #include "routerd/control/reload.h"
@@ -32,6 +33,7 @@ static const struct {
 } tables[] = {
 	{"counters log", &log_counter_table},
 	{"counters listener=", &listener_counter_table},
+	{"counters listener=", &expiry_counter_table},
 	{"counters authenticator", &link_counter_table},
 	{"counters authenticator", &question_counter_table},
 	{"counters reloads", &reload_counter_table},

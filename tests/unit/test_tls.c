@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unit tests of connections with TLS: records and messages, floods, slow readers, ends.
- */
+/* Unit tests of connections with TLS: records and messages, floods, slow readers, ends;
+ * certificates that OpenSSL refuses. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -415,6 +415,43 @@ static void test_too_long_certificates(void **state)
 	tls_context_free(&longer);
 }
 
+/* --- contexts --- */
+
+static void refuse_pairs(const struct tls_pair *pairs, size_t n, const char *reason)
+{
+	struct tls_refusal refusal;
+	const struct tls_context_conf refused = {
+		.name = "test", .pairs = pairs, .n_pairs = n};
+
+	ERR_clear_error();
+	assert_null(tls_context_new(&refused, &refusal));
+	assert_int_equal(refusal.pair, n - 1);
+	assert_string_equal(refusal.reason, reason);
+	assert_int_equal(ERR_peek_error(), 0);
+}
+
+/* The start names the certificate, and OpenSSL's reason. */
+static void test_refused_certificates(void **state)
+{
+	struct buf certificate[2], key[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		make_pair(&certificate[i], &key[i], NULL);
+	const struct slice text[] = {buf_slice(&certificate[0]), buf_slice(&key[0]),
+				     buf_slice(&certificate[1]), buf_slice(&key[1])};
+	refuse_pairs(&(struct tls_pair){text[0], text[3]}, 1, "private key mismatch");
+	refuse_pairs((struct tls_pair[]){{text[0], text[1]}, {text[2], text[1]}}, 2,
+		     "private key mismatch");
+	refuse_pairs((struct tls_pair[]){{text[0], text[1]}, {text[3], text[3]}}, 2,
+		     "no line -----BEGIN CERTIFICATE-----");
+	refuse_pairs(&(struct tls_pair){text[0], text[0]}, 1, "unsupported");
+	for (int i = 0; i < 2; i++) {
+		buf_fini(&certificate[i]);
+		buf_fini(&key[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -432,6 +469,7 @@ int main(void)
 		T(test_ends),
 		T(test_input_behind_a_hold_is_not_lost),
 		T(test_too_long_certificates),
+		T(test_refused_certificates),
 	};
 	signal(SIGPIPE, SIG_IGN); /* the client writes to closed sockets */
 	int failed = cmocka_run_group_tests_name("tls", tests, NULL, NULL);

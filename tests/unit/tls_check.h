@@ -34,15 +34,15 @@ static void put_pem(struct buf *out, X509 *x, EVP_PKEY *key)
 	BIO_free(bio);
 }
 
-/* A context with a certificate that contains this comment; NULL: none. */
-static struct tls_context *make_context(const char *name, const char *comment)
+/* Makes a certificate with this comment, or with none if it is NULL, and its key, as PEM.
+ * The caller frees both. */
+static void make_pair(struct buf *certificate, struct buf *secret, const char *comment)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *x = X509_new();
-	struct buf certificate, secret;
 
-	buf_init(&certificate, 1 << 20);
-	buf_init(&secret, 4096);
+	buf_init(certificate, 1 << 20);
+	buf_init(secret, 4096);
 	X509_gmtime_adj(X509_getm_notBefore(x), 0);
 	X509_gmtime_adj(X509_getm_notAfter(x), 3600);
 	X509_set_pubkey(x, key);
@@ -53,16 +53,25 @@ static struct tls_context *make_context(const char *name, const char *comment)
 		X509_EXTENSION_free(e);
 	}
 	assert_true(X509_sign(x, key, EVP_sha256()) > 0);
-	put_pem(&certificate, x, NULL);
-	put_pem(&secret, NULL, key);
+	put_pem(certificate, x, NULL);
+	put_pem(secret, NULL, key);
+	X509_free(x);
+	EVP_PKEY_free(key);
+}
+
+static struct tls_context *make_context(const char *name, const char *comment)
+{
+	struct buf certificate, secret;
+	struct tls_refusal refusal;
+
+	make_pair(&certificate, &secret, comment);
 	const struct tls_pair pair = {buf_slice(&certificate), buf_slice(&secret)};
 	struct tls_context *c = tls_context_new(
-		&(struct tls_context_conf){.name = name, .pairs = &pair, .n_pairs = 1});
+		&(struct tls_context_conf){.name = name, .pairs = &pair, .n_pairs = 1},
+		&refusal);
 	assert_non_null(c);
 	buf_fini(&certificate);
 	buf_fini(&secret);
-	X509_free(x);
-	EVP_PKEY_free(key);
 	return c;
 }
 

@@ -208,7 +208,7 @@ mutants: deps ## plant 100 faults, one at a time, and print those that no test f
 # install never overwrites a configuration file
 install: all ## install below DESTDIR (prefix, sbindir, bindir, sysconfdir, unitdir, ...)
 	install -d $(addprefix $(DESTDIR),$(sbindir) $(bindir) $(unitdir) $(sysusersdir) $(tmpfilesdir) \
-	  $(docdir)/etc/doc $(docdir)/examples $(sysconfdir)/routerd $(sysconfdir)/authd)
+	  $(docdir)/etc/doc $(docdir)/examples $(docdir)/proto/golden $(sysconfdir)/routerd $(sysconfdir)/authd)
 	install -m 755 $(B)/routerd/routerd $(B)/authd/authd $(DESTDIR)$(sbindir)
 	install -m 755 $(B)/authd/authctl $(DESTDIR)$(bindir)
 	set -e; for u in routerd.service authd.service authd.socket; do \
@@ -216,7 +216,9 @@ install: all ## install below DESTDIR (prefix, sbindir, bindir, sysconfdir, unit
 	    > $(DESTDIR)$(unitdir)/$$u; chmod 644 $(DESTDIR)$(unitdir)/$$u; done
 	install -m 644 etc/sysusers/wamp-router.conf $(DESTDIR)$(sysusersdir)
 	install -m 644 etc/tmpfiles/wamp-router.conf $(DESTDIR)$(tmpfilesdir)
-	install -m 644 README.md LICENSE proto/auth-protocol.md $(DESTDIR)$(docdir)
+	install -m 644 README.md LICENSE $(DESTDIR)$(docdir)
+	install -m 644 proto/auth-protocol.md $(DESTDIR)$(docdir)/proto
+	install -m 644 proto/golden/auth.txt $(DESTDIR)$(docdir)/proto/golden
 	install -m 644 etc/doc/* $(DESTDIR)$(docdir)/etc/doc
 	cp -r etc/examples/. $(DESTDIR)$(docdir)/examples
 	set -e; for d in routerd authd; do \

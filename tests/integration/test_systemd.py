@@ -34,6 +34,14 @@ def test_install_puts_everything_in_its_place(installed):
             .replace("@privileged", "").replace("@resources", "")
 
 
+def test_links_of_the_installed_pages_lead_somewhere(installed):
+    pages = sorted((installed / "usr/share/doc/routerd").rglob("*.md"))
+    assert len(pages) > 5
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            assert target.startswith("http") or (page.parent / target).exists(), (page.name, target)
+
+
 def test_install_leaves_a_configuration_alone(installed):
     config = installed / "etc/routerd/routerd.yaml"
     before = config.read_text()

@@ -291,6 +291,115 @@ static bool scenario_with_queue(struct core *c)
 	return ok;
 }
 
+/* Joins alice, and bob with these features, and registers p for bob. */
+static bool have_callee(struct core *c, uint8_t features)
+{
+	send_join(c, alice, "alice");
+	if (!answered(c, POST_JOINED))
+		return false;
+	send_join_with(c, bob, "bob", features);
+	if (!answered(c, POST_JOINED))
+		return false;
+	send_share(c, bob);
+	return answered(c, POST_REGISTERED);
+}
+
+static void send_input(struct core *c, enum post_type type, enum call_chunk chunk)
+{
+	send_post(c, alice,
+		  (struct post){.type = (uint8_t)type,
+				.request = 1,
+				.progress = true,
+				.chunk = (uint8_t)chunk,
+				.payload = payload("p", NULL)});
+}
+
+/* A call whose input, and whose results, come in pieces. */
+static bool scenario_with_pieces(struct core *c)
+{
+	if (!have_callee(c, WAMP_FEATURE_PROGRESSIVE_CALL_INVOCATIONS |
+				    WAMP_FEATURE_CALL_CANCELING))
+		return false;
+	send_input(c, POST_CALL, CHUNK_FIRST);
+	if (!answered(c, POST_INVOCATION))
+		return false;
+	for (unsigned chunk = CHUNK_NEXT; chunk <= CHUNK_LAST; chunk++) {
+		send_input(c, POST_CHUNK, (enum call_chunk)chunk);
+		expect(c, bob, POST_INVOCATION, 1);
+	}
+	for (unsigned progress = 2; progress-- > 0;) {
+		send_post(c, bob,
+			  (struct post){.type = POST_YIELD,
+					.request = 1,
+					.progress = progress != 0,
+					.payload = payload(NULL, "[7]")});
+		expect(c, alice, POST_RESULT, 1);
+	}
+	assert_int_equal(realm_counters(c->realm).calls_in_flight, 0);
+	return true;
+}
+
+static void send_unavailable(struct core *c, struct session_ref callee)
+{
+	send_post(c, callee,
+		  (struct post){.type = POST_INVOCATION_ERROR,
+				.request = 1,
+				.payload = payload(WAMP_ERROR_UNAVAILABLE, NULL)});
+}
+
+/* The first callee passes a call on to the second one. If what the second one needs could
+ * not be kept, the caller gets the answer of the first one. */
+static bool scenario_with_reroute(struct core *c)
+{
+	static const struct session_ref carol = {.worker = 2, .slot = 1, .generation = 1};
+
+	if (!have_callee(c, WAMP_FEATURE_CALL_REROUTE))
+		return false;
+	send_join_with(c, carol, "carol", WAMP_FEATURE_CALL_REROUTE);
+	if (!answered(c, POST_JOINED))
+		return false;
+	send_share(c, carol);
+	if (!answered(c, POST_REGISTERED))
+		return false;
+	send_uri(c, alice, POST_CALL, 1, "p");
+	if (!answered(c, POST_INVOCATION))
+		return false;
+	send_unavailable(c, bob);
+	struct post p = c->outbox.sent[c->outbox.first++].post;
+	if (p.type == POST_INVOCATION) {
+		send_unavailable(c, carol);
+		expect(c, alice, POST_ERROR, 1);
+	} else {
+		assert_int_equal(p.type, POST_ERROR);
+	}
+	assert_int_equal(realm_counters(c->realm).calls_in_flight, 0);
+	assert_int_equal(c->realm->dealer.kept_bytes, 0);
+	return p.type == POST_INVOCATION;
+}
+
+/* Without memory the owner renumbers at once. */
+static bool scenario_with_unsent(struct core *c)
+{
+	if (!have_callee(c, 0))
+		return false;
+	send_uri(c, alice, POST_CALL, 1, "p");
+	if (!answered(c, POST_INVOCATION))
+		return false;
+	send_post(
+		c, bob,
+		(struct post){.type = POST_UNSENT, .request = 1, .error = {"x.y", "no"}});
+	expect_error(c, alice, WAMP_CALL, 1, "x.y", "no");
+	bool ok = c->outbox.first == c->outbox.end;
+	send_args(c, bob, POST_YIELD, 1, NULL);
+	assert_int_equal(expect(c, bob, POST_RENUMBERED, 0).id, 1);
+	send_uri(c, alice, POST_CALL, 2, "p");
+	if (c->outbox.sent[c->outbox.first].post.type == POST_INVOCATION)
+		expect(c, bob, POST_INVOCATION, 1);
+	else
+		ok = answered(c, POST_INVOCATION);
+	return ok;
+}
+
 /* A testament is kept or refused. If there is no memory for an event, it is counted. */
 static bool scenario_with_testaments(struct core *c)
 {
@@ -347,6 +456,24 @@ static void memory_runs_out_at_each_place(void **state)
 {
 	(void)state;
 	runs_out_at_each_place(scenario);
+}
+
+static void memory_runs_out_for_pieces(void **state)
+{
+	(void)state;
+	runs_out_at_each_place(scenario_with_pieces);
+}
+
+static void memory_runs_out_for_reroutes(void **state)
+{
+	(void)state;
+	runs_out_at_each_place(scenario_with_reroute);
+}
+
+static void memory_runs_out_for_unsent_calls(void **state)
+{
+	(void)state;
+	runs_out_at_each_place(scenario_with_unsent);
 }
 
 static void memory_runs_out_for_several_events(void **state)
@@ -482,6 +609,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_runs_out_at_each_place),
+		cmocka_unit_test(memory_runs_out_for_pieces),
+		cmocka_unit_test(memory_runs_out_for_reroutes),
+		cmocka_unit_test(memory_runs_out_for_unsent_calls),
 		cmocka_unit_test(memory_runs_out_for_several_events),
 		cmocka_unit_test(memory_runs_out_for_testaments),
 		cmocka_unit_test(memory_runs_out_for_meta_events),

@@ -3,10 +3,12 @@
  * Random posts of many sessions that hold more than one slice ends, at a realm's owner:
  * they come, go and are killed while slices of earlier ends, walks and calls wait. Checks
  * rules that hold in any order: no post to a session after its last one, one answer for
- * each call, no INVOCATION of a procedure that its callee does not have, and meta events
- * that agree with each other. The other tests check single orders exactly.
+ * each call, no INVOCATION of a procedure that its callee does not have, numbers of
+ * INVOCATIONs without gaps, no chunk of a call that its callee does not know, and meta
+ * events that agree with each other. The other tests check single orders exactly.
  */
 #define FIXTURE_ROOM 60000
+#include "routerd/peer/unsent.h"
 #include "tests/unit/core_fixture.h"
 #include "tests/unit/random_items.h"
 
@@ -16,9 +18,10 @@ enum {
 	PLACES = 4, /* sessions on each worker */
 	PLAYERS = N_WORKERS * PLACES,
 	REQUESTS = 4096, /* of one session */
-	IDS = 400000,    /* of subscriptions and registrations */
-	STEPS = 6000,
+	IDS = 1500000,   /* of subscriptions and registrations */
+	STEPS = 20000,
 	MANY = 600, /* more than two slices of leave.c */
+	UNREPORTED_MAX = 8,
 };
 
 /* A session as its worker sees it. */
@@ -27,10 +30,16 @@ struct player {
 	bool here;     /* its last post was neither sent nor received */
 	bool can_stop; /* announced call_canceling */
 	uint64_t requests;
-	bool waits[REQUESTS];       /* CALLs without an answer */
-	bool invoked[REQUESTS];     /* INVOCATIONs without an answer */
-	bool interrupted[REQUESTS]; /* of these, those that were interrupted */
+	bool waits[REQUESTS]; /* CALLs without an answer */
+	bool open[REQUESTS];  /* of these, those with more input to come */
+	/* Of INVOCATIONs, as the client numbers them. */
+	bool interrupted[REQUESTS];
+	bool more[REQUESTS]; /* more input is to come */
 	uint64_t last_invocation;
+	struct unsent unsent; /* INVOCATIONs that its worker could not send */
+	uint64_t unreported[UNREPORTED_MAX]; /* of these, those that the owner does not
+						know */
+	unsigned n_unreported;
 };
 
 /* What the meta events say about a subscription or registration. */
@@ -47,6 +56,7 @@ static uint64_t
 	last_made; /* no subscription or registration has this id or a higher one */
 static bool events_are_whole; /* no kill_all and no lack of memory so far */
 static unsigned left_events;  /* of testaments */
+static unsigned n_chunks, n_not_interrupted;
 static const struct session_ref listener = {.worker = 0, .slot = 99, .generation = 1};
 
 static unsigned below(unsigned n)
@@ -68,7 +78,7 @@ static void check_answer(struct player *p, uint64_t request)
 {
 	assert_true(request < REQUESTS);
 	assert_true(p->waits[request]);
-	p->waits[request] = false;
+	p->waits[request] = p->open[request] = false;
 }
 
 /* Reads the number at the start of the n-th argument. */
@@ -127,6 +137,48 @@ static void check_meta_event(const struct post *event)
 	}
 }
 
+/* Some INVOCATIONs cannot be sent to the client. */
+static void check_invocation(struct player *p, const struct post *post)
+{
+	uint64_t request = post->request;
+	bool more = post->chunk == CHUNK_FIRST || post->chunk == CHUNK_NEXT;
+
+	assert_true((callees[post->id] & BIT(p - players)) != 0 ||
+		    post->chunk > CHUNK_FIRST);
+	if (post->chunk > CHUNK_FIRST) {
+		if (!unsent_translate(&p->unsent, &request))
+			return;
+		assert_true(p->more[request]);
+		assert_false(p->interrupted[request]);
+		n_chunks++;
+	} else {
+		assert_true(unsent_translate(&p->unsent, &request));
+		assert_int_equal(request, p->last_invocation + 1);
+		if (below(8) == 0 && p->n_unreported < UNREPORTED_MAX) {
+			assert_int_equal(unsent_add(&p->unsent, request), 0);
+			p->unreported[p->n_unreported++] = request;
+			return;
+		}
+		p->last_invocation++;
+	}
+	assert_true(request < REQUESTS);
+	p->more[request] = more;
+}
+
+static void check_interrupt(struct player *p, const struct post *post)
+{
+	uint64_t request = post->request;
+
+	assert_true(p->can_stop);
+	if (!unsent_translate(&p->unsent, &request)) {
+		n_not_interrupted++;
+		return;
+	}
+	assert_in_range(request, 1, p->last_invocation);
+	assert_false(p->interrupted[request]);
+	p->interrupted[request] = true;
+}
+
 static void check_post(unsigned to, const struct post *post)
 {
 	struct player *p = player_of(post->session);
@@ -152,16 +204,13 @@ static void check_post(unsigned to, const struct post *post)
 		callees[post->id] |= (uint16_t)BIT(p - players);
 		break;
 	case POST_INVOCATION:
-		assert_true((callees[post->id] & BIT(p - players)) != 0);
-		assert_int_equal(post->request, p->last_invocation + 1);
-		p->last_invocation++;
-		assert_true(post->request < REQUESTS);
-		p->invoked[post->request] = true;
+		check_invocation(p, post);
+		break;
+	case POST_RENUMBERED:
+		unsent_renumbered(&p->unsent, post->id);
 		break;
 	case POST_INTERRUPT:
-		assert_true(p->can_stop);
-		assert_false(p->interrupted[post->request]);
-		p->interrupted[post->request] = true;
+		check_interrupt(p, post);
 		break;
 	case POST_RESULT:
 		if (post->progress)
@@ -209,16 +258,17 @@ static const char *random_uri(enum match *how)
 
 static void send_random_register(struct core *c, struct player *p)
 {
-	enum match how;
-	const char *uri = random_uri(&how);
+	enum match how = MATCH_EXACT;
+	bool shares = below(3) == 0;
+	const char *uri = shares ? "shared" : random_uri(&how);
 
 	if (uri[0] != 'w')
 		send_post(c, p->ref,
 			  (struct post){.type = POST_REGISTER,
 					.request = ++p->requests,
 					.match = (uint8_t)how,
-					.invoke = (uint8_t)below(2),
-					.force = below(4) == 0,
+					.invoke = shares || below(2) == 0,
+					.force = !shares && below(4) == 0,
 					.concurrency = below(3),
 					.disclose = (uint8_t)below(2),
 					.payload = payload(uri, NULL)});
@@ -248,17 +298,51 @@ static uint64_t random_id(void)
 	return last_made < 60 ? 1 + below(60) : last_made - below(60);
 }
 
+/* Its worker tells the owner what it could not send, before anything else. */
+static void report_unsent(struct core *c, struct player *p)
+{
+	for (unsigned i = 0; i < p->n_unreported && p->here; i++)
+		send_post(c, p->ref,
+			  (struct post){.type = POST_UNSENT,
+					.error = {"x.y", "text"},
+					.request = p->unreported[i]});
+	p->n_unreported = 0;
+}
+
+static void send_chunk(struct core *c, struct player *p)
+{
+	uint64_t request = p->requests;
+
+	while (request > 0 && !p->open[request])
+		request--;
+	if (request == 0)
+		return;
+	p->open[request] = below(3) > 0;
+	send_post(c, p->ref,
+		  (struct post){.type = POST_CHUNK,
+				.time_ms = 1000,
+				.request = request,
+				.chunk = p->open[request] ? CHUNK_NEXT : CHUNK_LAST,
+				.payload = payload(NULL, NULL)});
+}
+
 static void send_call(struct core *c, struct player *p)
 {
+	bool open = below(4) == 0;
 	char uri[32];
 
 	snprintf(uri, sizeof(uri), "%c.%c.%c", 'a' + below(3), 'a' + below(3),
 		 'a' + below(3));
-	if (below(3) == 0)
+	unsigned other = below(4);
+	if (other == 0)
 		snprintf(uri, sizeof(uri), "many.%u", below(MANY));
+	else if (other == 1)
+		snprintf(uri, sizeof(uri), "shared");
 	p->waits[++p->requests] = true;
+	p->open[p->requests] = open;
 	send_post(c, p->ref,
 		  (struct post){.type = POST_CALL,
+				.chunk = open ? CHUNK_FIRST : CHUNK_NONE,
 				.time_ms = 1000,
 				.request = p->requests,
 				.progress = below(2) == 0,
@@ -325,7 +409,8 @@ static void send_answer(struct core *c, struct player *p)
 		.type = (uint8_t)types[below(3)],
 		.time_ms = 1000,
 		.request = invocation,
-		.payload = payload("x.error", NULL),
+		.payload =
+			payload(below(2) == 0 ? "x.error" : WAMP_ERROR_UNAVAILABLE, NULL),
 	};
 
 	if (post.type == POST_YIELD)
@@ -343,9 +428,13 @@ static void come(struct core *c, struct player *p)
 
 	for (size_t i = 0; i < last_made; i++)
 		callees[i] &= (uint16_t)~BIT(p - players);
-	*p = (struct player){.ref = r, .here = true, .can_stop = below(2) == 0};
-	send_join_with(c, r, below(2) == 0 ? "joe" : "ann",
-		       p->can_stop ? WAMP_FEATURE_CALL_CANCELING : 0);
+	unsent_free(&p->unsent);
+	*p = (struct player){.ref = r, .here = true, .can_stop = below(3) > 0};
+	unsigned features =
+		(p->can_stop ? WAMP_FEATURE_CALL_CANCELING : 0) |
+		(below(3) > 0 ? WAMP_FEATURE_PROGRESSIVE_CALL_INVOCATIONS : 0) |
+		(below(2) == 0 ? WAMP_FEATURE_CALL_REROUTE : 0);
+	send_join_with(c, r, below(2) == 0 ? "joe" : "ann", (uint8_t)features);
 }
 
 static void do_something(struct core *c, struct player *p, bool quiet)
@@ -357,7 +446,11 @@ static void do_something(struct core *c, struct player *p, bool quiet)
 			send_post(c, p->ref, (struct post){.type = POST_GOODBYE});
 		return;
 	}
-	switch (below(40)) {
+	report_unsent(c, p);
+	check_all(c);
+	if (!p->here)
+		return;
+	switch (below(43)) {
 	case 0:
 		p->here = false;
 		send_post(c, p->ref, (struct post){.type = POST_GONE});
@@ -416,7 +509,13 @@ static void do_something(struct core *c, struct player *p, bool quiet)
 					.request_type = below(2) == 0 ? WAMP_CALL
 								      : WAMP_INVOCATION,
 					.error = {"x.y", "text"},
+					.chunk = (uint8_t)(below(2) * CHUNK_NEXT),
 					.request = 1 + rng_below(&rng, p->requests + 1)});
+		break;
+	case 21:
+	case 22:
+	case 23:
+		send_chunk(c, p);
 		break;
 	default:
 		if (below(2) == 0)
@@ -433,7 +532,7 @@ static void storm(struct core *c, uint64_t seed, bool quiet, bool fail)
 	c->realm->limits.queued_bytes = c->realm->limits.queued_total = 1 << 20;
 	rng = seed;
 	events_are_whole = !quiet && !fail;
-	left_events = 0;
+	left_events = n_chunks = n_not_interrupted = 0;
 	memset(players, 0, sizeof(players));
 	memset(things, 0, sizeof(things));
 	memset(callees, 0, sizeof(callees));
@@ -456,6 +555,8 @@ static void storm(struct core *c, uint64_t seed, bool quiet, bool fail)
 		check_all(c);
 	}
 	for (unsigned i = 0; i < PLAYERS; i++) {
+		report_unsent(c, &players[i]);
+		check_all(c);
 		if (!players[i].here)
 			continue;
 		players[i].here = false;
@@ -466,6 +567,8 @@ static void storm(struct core *c, uint64_t seed, bool quiet, bool fail)
 		realm_work(c->realm);
 		check_all(c);
 	}
+	for (unsigned i = 0; i < PLAYERS; i++)
+		unsent_free(&players[i].unsent);
 	struct realm_counters n = realm_counters(c->realm);
 	/* kill_all may have ended the listener, too */
 	assert_in_range(n.sessions, quiet ? 0 : 1, 1);
@@ -489,6 +592,9 @@ static void in_any_order(void **state)
 	assert_true(n.timeouts > 10);
 	assert_true(n.cancels > 5);
 	assert_true(n.no_available_callee > 5);
+	assert_true(n.reroutes > 5);
+	assert_true(n_chunks > 20);
+	assert_true(n_not_interrupted > 5);
 	assert_true(left_events > 10);
 }
 

@@ -34,6 +34,7 @@ enum {
 	AUTH_MAX_NAME = 255,
 	AUTH_MAX_SUBJECT = 1024, /* of a certificate */
 	AUTH_MAX_SANS = 16,      /* names of a certificate */
+	AUTH_MAX_CERT = 8192,    /* of a certificate as DER */
 	AUTH_MAX_INFLIGHT = 1024,
 	AUTH_MAX_KEYS = FIELD_MAX_KEYS,
 	AUTH_HELLO_MS = 2000,
@@ -131,6 +132,7 @@ struct auth_tls {
 	struct slice client_cert_sha256;  /* of its DER, 64 hex digits */
 	struct slice client_cert_subject; /* as RFC 2253 writes it */
 	struct slice client_cert_sans; /* encoded array of strings: "DNS:example.com" */
+	struct slice client_cert;      /* its DER */
 };
 extern const struct field_table auth_tls_table;
 
@@ -141,6 +143,7 @@ struct auth_transport {
 	struct slice channel_serializer; /* "cbor" */
 	struct slice channel_type;       /* "tcp", "tls", "unix" */
 	struct slice peer;               /* "tcp4:127.0.0.1:51812" */
+	struct slice proxied_by;         /* the proxy that has told the peer */
 	struct slice path;
 	struct slice headers; /* http_headers_received, an encoded map */
 	struct slice tls;     /* an encoded struct auth_tls; empty: none */
@@ -177,7 +180,9 @@ int auth_request_read(struct slice params, struct auth_request *out) MUSTCHECK;
  * A pair of authextra or of the headers is left out if its key is not a string of 1 to
  * AUTH_MAX_NAME bytes; if its value contains an ext type, exceeds a limit, or contains a
  * map with a key that is not a string; or if there is no room for it. The pairs of each
- * dict get at most AUTH_MAX_STRING bytes. A path that is too long is left out, too.
+ * dict get at most AUTH_MAX_STRING bytes. A path that is too long is left out, too. If
+ * the request is longer than max_message without any pair, the certificate, its SANs and
+ * its subject are left out of transport.tls, in this order, until it fits.
  *
  * E_RANGE: realm, authid, authrole, pubkey or channel_binding is longer than
  * AUTH_MAX_NAME, or ticket is longer than AUTH_MAX_STRING; leaving one of them out would

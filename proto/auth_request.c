@@ -197,6 +197,7 @@ static const struct field auth_tls_fields[] = {
 	FIELD(auth_tls, client_cert_sha256, FIELD_STR),
 	FIELD(auth_tls, client_cert_subject, FIELD_STR, .max = AUTH_MAX_SUBJECT),
 	FIELD(auth_tls, client_cert_sans, FIELD_RAW_ARRAY),
+	FIELD(auth_tls, client_cert, FIELD_BIN, .max = AUTH_MAX_CERT),
 };
 const struct field_table auth_tls_table = FIELD_TABLE(auth_tls);
 
@@ -206,6 +207,7 @@ static const struct field auth_transport_fields[] = {
 	FIELD(auth_transport, channel_serializer, FIELD_STR),
 	FIELD(auth_transport, channel_type, FIELD_STR),
 	FIELD(auth_transport, peer, FIELD_STR),
+	FIELD(auth_transport, proxied_by, FIELD_STR),
 	FIELD(auth_transport, path, FIELD_STR, .max = AUTH_MAX_STRING),
 	FIELD_AS("http_headers_received", auth_transport, headers, FIELD_RAW_MAP),
 	FIELD(auth_transport, tls, FIELD_RAW_MAP),
@@ -302,6 +304,38 @@ static void put_question(struct buf *out, const void *request, struct slice auth
 	token_put_end(&w);
 }
 
+/*
+ * Writes the request without parts of transport.tls, since it does not fit otherwise.
+ * E_LIMIT, E_NOMEM.
+ */
+static int write_with_less_tls(struct buf *out, const struct auth_request *q,
+			       struct request_map maps[2], size_t max_message)
+{
+	struct auth_tls tls;
+	struct slice *const parts[] = {&tls.client_cert, &tls.client_cert_sans,
+				       &tls.client_cert_subject};
+	struct auth_request shorter = *q;
+	size_t start = out->len;
+	struct buf b;
+	int err = fields_read_item(q->transport.tls, &auth_tls_table, &tls);
+
+	if (err == 0)
+		err = E_LIMIT;
+	buf_init(&b, AUTH_MAX_STRING);
+	for (size_t i = 0; i < ARRAY_LEN(parts) && err == E_LIMIT; i++) {
+		*parts[i] = slice_of(NULL, 0);
+		buf_clear(&b);
+		fields_write_item(&b, &auth_tls_table, &tls);
+		shorter.transport.tls = buf_slice(&b);
+		out->len = start;
+		err = b.err != 0 ? b.err
+				 : write_request(out, put_question, &shorter, maps,
+						 max_message);
+	}
+	buf_fini(&b);
+	return err;
+}
+
 int auth_request_write(struct buf *out, const struct auth_request *q, size_t max_message)
 {
 	uint8_t key[FIELD_KEY_LEN];
@@ -325,7 +359,13 @@ int auth_request_write(struct buf *out, const struct auth_request *q, size_t max
 		{DEPTH_OF_AUTHEXTRA, own, q->authextra_in, q->authextra, {0}},
 		{DEPTH_OF_HEADERS, NULL, SERIALIZER_MSGPACK, q->transport.headers, {0}},
 	};
-	return write_request(out, put_question, q, maps, max_message);
+	size_t start = out->len;
+	int err = write_request(out, put_question, q, maps, max_message);
+	if (err == E_LIMIT && out->err == 0 && q->transport.tls.len > 0) {
+		out->len = start;
+		err = write_with_less_tls(out, q, maps, max_message);
+	}
+	return err;
 }
 
 /* --- authorize --- */

@@ -69,6 +69,7 @@ static const struct {
 	[FIELD_STRUCT] = {TOKEN_MAP, "a map"},
 	[FIELD_NAME] = {TOKEN_STR, "a name from the field's list"},
 	[FIELD_SOLE_KEY] = {TOKEN_STR, "64 hex digits"},
+	[FIELD_BIN] = {TOKEN_BIN, "a binary"},
 };
 
 static int check_token(const struct token *t, enum token_type expected)
@@ -158,6 +159,7 @@ static int read_field_value(struct token_reader *r, const struct token *t,
 	switch (f->type) {
 	case FIELD_STR:
 	case FIELD_URI:
+	case FIELD_BIN:
 		return read_field_text(t, f, to);
 	case FIELD_KEY:
 		((struct field_key *)to)->there = true;
@@ -395,6 +397,7 @@ static bool is_there(const struct field *f, const void *from)
 	switch (f->type) {
 	case FIELD_STR:
 	case FIELD_URI:
+	case FIELD_BIN:
 	case FIELD_RAW_MAP:
 	case FIELD_RAW_ARRAY:
 		return ((const struct slice *)from)->len > 0;
@@ -450,6 +453,9 @@ static void write_value(struct token_writer *w, const struct field *f, const voi
 	case FIELD_STR:
 	case FIELD_URI:
 		token_put_str(w, *(const struct slice *)from);
+		break;
+	case FIELD_BIN:
+		token_put_content(w, TOKEN_BIN, *(const struct slice *)from);
 		break;
 	case FIELD_KEY:
 		write_key(w, ((const struct field_key *)from)->octets);

@@ -33,6 +33,7 @@ enum field_type {
 	FIELD_NAME = 11, /* unsigned or enum: a name; the value i stands for names[i] */
 	/* struct field_keys: adds one key. Written only if it is the only one. */
 	FIELD_SOLE_KEY = 12,
+	FIELD_BIN = 13, /* struct slice: binary of at most max bytes; len 0: absent */
 };
 
 #define FIELD_NONE UINT64_MAX
@@ -72,8 +73,8 @@ struct field {
 	unsigned flags;
 	size_t offset; /* in the struct */
 	/*
-	 * STR, URI: the most bytes; 0 means FIELD_DEFAULT_MAX. UINT: the largest value;
-	 * 0 means INT64_MAX.
+	 * STR, URI, BIN: the most bytes; 0 means FIELD_DEFAULT_MAX. UINT: the largest
+	 * value; 0 means INT64_MAX.
 	 */
 	uint64_t max;
 	uint64_t def;                    /* UINT, BOOL: the value if it is absent */

@@ -3,6 +3,7 @@
 #include "proto/proxy.h"
 
 #include "common/err.h"
+#include "common/utf8.h"
 
 enum {
 	V1_MAX = 107, /* with its CR LF */
@@ -13,6 +14,13 @@ enum {
 	FAMILY_MAX = 3,
 	TRANSPORT_STREAM = 1,
 	TRANSPORT_MAX = 2,
+	TLV_HEAD = 3, /* type and length of its value */
+	TLV_AUTHORITY = 0x02,
+	TLV_SSL = 0x20,
+	TLV_SSL_VERSION = 0x21, /* in the value of TLV_SSL */
+	SSL_HEAD = 5,           /* flags, and the result of verifying */
+	SSL_CLIENT = 1,         /* flag: the client uses TLS, which ends at the proxy */
+	NAME_MAX_LEN = 255,
 };
 
 static const uint8_t signature[SIGNATURE_LEN] = "\r\n\r\n\0\r\nQUIT\n";
@@ -58,8 +66,7 @@ static bool read_v1(struct slice line, struct address *out)
 	return true;
 }
 
-static int parse_v1(struct slice bytes, struct address *peer_out, size_t *len_out,
-		    const char **why_out)
+static int parse_v1(struct slice bytes, struct proxy_header *out, const char **why_out)
 {
 	struct slice line = slice_of(bytes.p, min_size(bytes.len, V1_MAX));
 	size_t end = slice_find(line, '\n');
@@ -70,10 +77,10 @@ static int parse_v1(struct slice bytes, struct address *peer_out, size_t *len_ou
 	}
 	if (end == line.len)
 		return E_AGAIN;
-	*len_out = end + 1;
+	out->len = end + 1;
 	line = slice_from(slice_of(line.p, end), sizeof(v1_start) - 1);
 	if (line.len > 0 && line.p[line.len - 1] == '\r' &&
-	    read_v1(slice_of(line.p, line.len - 1), peer_out))
+	    read_v1(slice_of(line.p, line.len - 1), &out->peer))
 		return 0;
 	*why_out = "the line has another form than version 1 requires";
 	return E_SYNTAX;
@@ -81,15 +88,74 @@ static int parse_v1(struct slice bytes, struct address *peer_out, size_t *len_ou
 
 /* --- version 2 --- */
 
-/* Reads the client's address at the start of what follows the head. */
-static bool read_v2(unsigned family, bool stream, struct slice body, struct address *out)
+/* Takes the next TLV. False: there is none, or it is cut off. */
+static bool take_tlv(struct slice *tlvs, uint8_t *type_out, struct slice *value_out)
+{
+	size_t len;
+
+	if (tlvs->len < TLV_HEAD)
+		return false;
+	*type_out = tlvs->p[0];
+	len = get_be16(tlvs->p + 1);
+	if (tlvs->len - TLV_HEAD < len)
+		return false;
+	*value_out = slice_of(tlvs->p + TLV_HEAD, len);
+	*tlvs = slice_from(*tlvs, TLV_HEAD + len);
+	return true;
+}
+
+/* Is it a text for log lines and authenticators? A client may have chosen it. */
+static bool is_readable(struct slice s)
+{
+	return s.len > 0 && s.len <= NAME_MAX_LEN && utf8_valid(s) &&
+	       memchr(s.p, '\0', s.len) == NULL;
+}
+
+static void read_ssl(struct slice value, struct proxy_header *out)
+{
+	static const char prefix[] = "TLSv";
+	const size_t n = sizeof(prefix) - 1;
+	struct slice version;
+	uint8_t type;
+
+	if (value.len < SSL_HEAD || (value.p[0] & SSL_CLIENT) == 0)
+		return;
+	out->ends_tls = true;
+	value = slice_from(value, SSL_HEAD);
+	while (take_tlv(&value, &type, &version))
+		if (type == TLV_SSL_VERSION && version.len > n && version.len < 16 &&
+		    is_readable(version) && memcmp(version.p, prefix, n) == 0)
+			out->tls_version = slice_from(version, n);
+}
+
+/*
+ * Reads what is told about TLS, but no name of a client's certificate: only the router
+ * itself can verify one. All other TLVs are ignored.
+ */
+static void read_tlvs(struct slice tlvs, struct proxy_header *out)
+{
+	struct slice value;
+	uint8_t type;
+
+	while (take_tlv(&tlvs, &type, &value))
+		if (type == TLV_AUTHORITY && is_readable(value))
+			out->server_name = value;
+		else if (type == TLV_SSL)
+			read_ssl(value, out);
+}
+
+/* Reads what follows the head. */
+static bool read_v2(unsigned family, bool stream, struct slice body,
+		    struct proxy_header *header)
 {
 	/* bytes of both addresses, and of both ports */
 	static const size_t lens[FAMILY_MAX + 1] = {0, 2 * 4 + 4, 2 * 16 + 4, 2 * 108};
+	struct address *out = &header->peer;
 	const uint8_t *p = body.p;
 
 	if (body.len < lens[family])
 		return false;
+	read_tlvs(slice_from(body, lens[family]), header);
 	if (!stream)
 		return true;
 	if (family == 1)
@@ -101,8 +167,7 @@ static bool read_v2(unsigned family, bool stream, struct slice body, struct addr
 	return true;
 }
 
-static int parse_v2(struct slice bytes, struct address *peer_out, size_t *len_out,
-		    const char **why_out)
+static int parse_v2(struct slice bytes, struct proxy_header *out, const char **why_out)
 {
 	if (bytes.len < V2_HEAD)
 		return E_AGAIN;
@@ -126,32 +191,27 @@ static int parse_v2(struct slice bytes, struct address *peer_out, size_t *len_ou
 	}
 	if (bytes.len < V2_HEAD + len)
 		return E_AGAIN;
-	*len_out = V2_HEAD + len;
-	if (command == COMMAND_LOCAL ||
-	    read_v2(family, transport == TRANSPORT_STREAM,
-		    slice_of(bytes.p + V2_HEAD, len), peer_out))
+	out->len = V2_HEAD + len;
+	if (command == COMMAND_LOCAL || read_v2(family, transport == TRANSPORT_STREAM,
+						slice_of(bytes.p + V2_HEAD, len), out))
 		return 0;
 	*why_out = "too short for its addresses";
 	return E_SYNTAX;
 }
 
-int proxy_header_parse(struct slice bytes, struct address *peer_out, size_t *len_out,
-		       const char **why_out)
+int proxy_header_parse(struct slice bytes, struct proxy_header *out, const char **why_out)
 {
 	size_t v1_len = min_size(bytes.len, sizeof(v1_start) - 1);
 	size_t v2_len = min_size(bytes.len, SIGNATURE_LEN);
 
-	*peer_out = (struct address){.family = ADDRESS_UNKNOWN};
+	*out = (struct proxy_header){.peer = {.family = ADDRESS_UNKNOWN}};
 	if (bytes.len == 0)
 		return E_AGAIN;
 	if (memcmp(bytes.p, v1_start, v1_len) == 0)
-		return v1_len < sizeof(v1_start) - 1
-			       ? E_AGAIN
-			       : parse_v1(bytes, peer_out, len_out, why_out);
+		return v1_len < sizeof(v1_start) - 1 ? E_AGAIN
+						     : parse_v1(bytes, out, why_out);
 	if (memcmp(bytes.p, signature, v2_len) == 0)
-		return v2_len < SIGNATURE_LEN
-			       ? E_AGAIN
-			       : parse_v2(bytes, peer_out, len_out, why_out);
+		return v2_len < SIGNATURE_LEN ? E_AGAIN : parse_v2(bytes, out, why_out);
 	*why_out = "there is none";
 	return E_SYNTAX;
 }

@@ -12,13 +12,29 @@
 
 enum { PROXY_HEADER_MAX = 2048 }; /* bytes */
 
+struct proxy_header {
+	size_t len; /* bytes */
+	/*
+	 * Of the client. The family is ADDRESS_UNKNOWN if the proxy tells none, because
+	 * it speaks for itself or does not know.
+	 */
+	struct address peer;
+	/*
+	 * The client's TLS, from version 2. ends_tls: it ends at the proxy. server_name:
+	 * the name that the client has asked for (SNI), at most 255 bytes of UTF-8;
+	 * tls_version: "1.3", at most 15 bytes. Both may be empty; they point into the
+	 * bytes of the header.
+	 */
+	bool ends_tls;
+	struct slice server_name, tls_version;
+};
+
 /*
- * Parses the PROXY header at the start of bytes. 0: *len_out is its length, and *peer_out
- * the client's address; its family is ADDRESS_UNKNOWN if the proxy tells none, because it
- * speaks for itself or does not know. E_AGAIN: all bytes belong to the header, and more
- * follow. E_SYNTAX: it is not such a header, or a longer one; *why_out is a constant.
+ * Parses the PROXY header at the start of bytes. 0, or E_AGAIN: all bytes belong to the
+ * header, and more follow. E_SYNTAX: it is not such a header, or a longer one; *why_out
+ * is a constant.
  */
-int proxy_header_parse(struct slice bytes, struct address *peer_out, size_t *len_out,
+int proxy_header_parse(struct slice bytes, struct proxy_header *out,
 		       const char **why_out) MUSTCHECK;
 
 /*

@@ -28,6 +28,8 @@ static const struct conf_key authenticator_keys[] = {
 		 .max = ARRAY_LEN(features) - 1, .names = features),
 	CONF_KEY("allow_users", USERS, struct config_authenticator, allow_users, .min = 1,
 		 .max = 64),
+	CONF_KEY("forward_client_cert", BOOL, struct config_authenticator,
+		 forward_client_cert, .def = false),
 	CONF_NUMBER(MS, struct config_authenticator, timeout, 10, 60 * 1000, 2000),
 };
 static const struct conf_table authenticator_table = CONF_TABLE(

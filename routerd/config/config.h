@@ -302,6 +302,7 @@ struct config_authenticator {
 	 * them. */
 	unsigned require_features;
 	struct conf_users allow_users; /* users that it may run as */
+	bool forward_client_cert;      /* it gets certificates of clients as a whole */
 	uint32_t timeout;              /* ms for one answer */
 };
 

@@ -26,11 +26,6 @@ enum conn_end conn_end(const struct conn *c)
 	return c->end;
 }
 
-struct sock_name conn_proxy_name(const struct conn *c)
-{
-	return conn_is_longpoll(c) ? c->longpoll->proxy_name : conn_proxy_of(c, &c->peer);
-}
-
 const struct tls *conn_tls(const struct conn *c)
 {
 	return c->stream.tls;
@@ -599,6 +594,10 @@ struct conn *conn_adopt_moved(struct net *n, const struct conn_conf *conf,
 	if (c != NULL) {
 		struct frame_input in = {m->bytes->data, m->bytes->len};
 
+		c->proxied = m->proxied;
+		c->proxy_ends_tls = m->proxy_ends_tls;
+		c->proxy_tls = m->proxy_tls;
+		m->proxy_tls = NULL;
 		m->tls = NULL;
 		if (t != NULL && stream_take_tls(n, &c->stream, t) != 0)
 			conn_kill(c, CONN_END_NOMEM);

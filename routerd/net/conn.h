@@ -154,10 +154,12 @@ struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf);
 
 /* A socket that moves from one worker to another. */
 struct conn_moved {
-	int fd;              /* -1: none */
-	struct address peer; /* see conn_peer_name */
-	struct tls *tls;     /* NULL: none */
-	struct buf *bytes;   /* that were read from it and not handled */
+	int fd;                       /* -1: none */
+	struct address peer;          /* see conn_peer_name */
+	bool proxied, proxy_ends_tls; /* see struct conn */
+	struct proxy_tls *proxy_tls;  /* owned; NULL: none */
+	struct tls *tls;              /* NULL: none */
+	struct buf *bytes;            /* that were read from it and not handled */
 };
 /* Like conn_adopt, for a socket that another worker has handed over. Takes *m. */
 struct conn *conn_adopt_moved(struct net *n, const struct conn_conf *conf,
@@ -176,10 +178,21 @@ bool conn_is_longpoll(const struct conn *c);
  * its client, that address. For long-poll: that of the peer that opened it.
  */
 struct sock_name conn_peer_name(const struct conn *c);
-/* The address of that proxy; "" if there is none. */
+/* The address of the socket's other end, if that is such a proxy; else "". */
 struct sock_name conn_proxy_name(const struct conn *c);
 /* Its TLS, whose handshake may be incomplete. NULL: it has none. */
 const struct tls *conn_tls(const struct conn *c);
+/*
+ * The same, but NULL if a proxy has told that it ends the client's TLS: then the TLS of
+ * c, with its certificate, is the proxy's.
+ */
+const struct tls *conn_clients_tls(const struct conn *c);
+/* What the PROXY header says about the client's TLS; NULL: nothing. */
+struct proxy_tls {
+	char server_name[256]; /* that the client has asked for, in UTF-8; "": not told */
+	char version[16];      /* "1.3"; "": not told */
+};
+const struct proxy_tls *conn_proxy_tls(const struct conn *c);
 /* The longest message, without its frame, that the peer accepts; SIZE_MAX: any. */
 size_t conn_send_max(const struct conn *c);
 

@@ -91,6 +91,7 @@ static void open_websocket(struct conn *c, const struct http_request *req,
 static void handle_request(struct conn *c, int status, const struct http_request *req)
 {
 	const char *text = NULL;
+	struct address peer;
 	bool accepted;
 
 	if (status != 0) {
@@ -106,7 +107,8 @@ static void handle_request(struct conn *c, int status, const struct http_request
 				 CONN_END_HTTP);
 		return;
 	}
-	c->peer = conn_forwarded_peer(c, req);
+	peer = conn_forwarded_peer(c, req);
+	conn_set_peer(c, c, &peer);
 	status = c->conf->handler->upgrade(c, req, &text);
 	accepted = status == 0;
 	/* The handler may have dropped the connection. */

@@ -75,13 +75,14 @@ struct conn {
 	 */
 	struct longpoll *longpoll;
 	struct conn_unhandled *unhandled; /* NULL: none */
+	struct proxy_tls *proxy_tls;      /* owned; see conn_proxy_tls */
 	uint64_t alive_ms;                /* when the peer was last known to be alive */
 	/* OPENING: bytes of a request whose body is incomplete or that waits; else 0. */
 	uint32_t request_len;
 	uint32_t incomplete_bytes; /* bytes of memory of `partial` and `unhandled` */
-	struct address peer;       /* a proxy may have told it */
-	uint8_t state;             /* enum conn_state */
-	uint8_t end;               /* enum conn_end */
+	struct address peer;
+	uint8_t state; /* enum conn_state */
+	uint8_t end;   /* enum conn_end */
 	/* CONN_WEBSOCKET, CONN_RAWSOCKET or CONN_LONGPOLL; 0 while the socket's is not
 	 * known. */
 	uint8_t framing;
@@ -92,14 +93,16 @@ struct conn {
 	uint8_t wait; /* enum ws_wait: where it is in net.inflating, if `inflating` */
 	bool inflating : 1;  /* OPEN: a compressed message waits, so input is paused */
 	bool closed_due : 1; /* the handler has accepted c; `closed` was not called yet */
-	bool established : 1; /* conn_established was called */
-	bool unproxied : 1;   /* OPENING: the PROXY header must come first */
-	bool left : 1;        /* conn_left was called, and no other handshake has begun */
-	bool asked : 1;       /* OPENING: an answer was sent; other requests may follow */
-	bool ping_sent : 1;   /* a ping was sent, and no input has come since */
-	bool finishing : 1;   /* CLOSING: ignore input; shut down after the last write */
-	bool deflates : 1;    /* permessage-deflate is agreed on */
-	bool on_hold : 1;     /* OPEN: conn_hold was called; input is not handled */
+	bool established : 1;    /* conn_established was called */
+	bool unproxied : 1;      /* OPENING: the PROXY header must come first */
+	bool proxied : 1;        /* a proxy has told `peer` */
+	bool proxy_ends_tls : 1; /* if the client uses TLS, that ends at the proxy */
+	bool left : 1;      /* conn_left was called, and no other handshake has begun */
+	bool asked : 1;     /* OPENING: an answer was sent; other requests may follow */
+	bool ping_sent : 1; /* a ping was sent, and no input has come since */
+	bool finishing : 1; /* CLOSING: ignore input; shut down after the last write */
+	bool deflates : 1;  /* permessage-deflate is agreed on */
+	bool on_hold : 1;   /* OPEN: conn_hold was called; input is not handled */
 	alignas(16) uint8_t user[]; /* conf->handler->user_size bytes */
 };
 
@@ -291,14 +294,17 @@ void conn_poll_end(struct conn *c);
 
 /* --- conn_proxy.c --- */
 
-/* Reads the PROXY header. True: it is complete, and c->peer is what it says. */
+/* Reads the PROXY header. True: it is complete, and c knows what it says. */
 bool conn_proxy_read(struct conn *c) MUSTCHECK;
 
 /* The client of this request: c->peer, or what X-Forwarded-For says. */
 struct address conn_forwarded_peer(struct conn *c, const struct http_request *req);
 
-/* The other end of the socket of c, if it speaks for this peer; else "". */
-struct sock_name conn_proxy_of(const struct conn *c, const struct address *peer);
+/*
+ * Makes an address, which conn_forwarded_peer has found in a request of `by`, the peer of
+ * c. `by` is c, unless c is the long-poll connection that the request opens.
+ */
+void conn_set_peer(struct conn *c, const struct conn *by, const struct address *peer);
 
 /* --- conn_tls.c --- */
 

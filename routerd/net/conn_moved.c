@@ -13,6 +13,7 @@ void conn_moved_free(struct conn_moved **moved)
 	if (m == NULL)
 		return;
 	tls_drop(&m->tls);
+	free(m->proxy_tls);
 	sock_close(&m->fd);
 	buf_free(&m->bytes);
 	free(m);

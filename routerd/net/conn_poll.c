@@ -469,6 +469,10 @@ static void hand_over(struct conn *c, unsigned worker, struct slice begun,
 	if (m != NULL) {
 		m->fd = -1;
 		m->peer = c->peer;
+		m->proxied = c->proxied;
+		m->proxy_ends_tls = c->proxy_ends_tls;
+		m->proxy_tls = c->proxy_tls;
+		c->proxy_tls = NULL;
 		m->bytes = buf_new(SIZE_MAX / 2);
 	}
 	if (m != NULL && m->bytes != NULL) {
@@ -591,8 +595,8 @@ static struct conn *make_longpoll(struct conn *http, const struct address *peer,
 	stream_init(n, &s->stream, -1, on_input, s);
 	lp->conn = s;
 	lp->host = host;
-	s->peer = *peer;
-	lp->proxy_name = conn_proxy_of(http, &s->peer);
+	conn_set_peer(s, http, peer);
+	lp->proxy_name = sock_peer_name(http->stream.fd);
 	TAILQ_INIT(&lp->senders);
 	randombytes_buf(lp->secret, sizeof(lp->secret));
 	do

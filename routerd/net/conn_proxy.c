@@ -7,6 +7,9 @@
 #include "common/err.h"
 #include "routerd/net/conn_int.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 static void refuse_header(struct conn *c, const char *why)
 {
 	conn_log(c,
@@ -33,10 +36,31 @@ static bool take_header(struct conn *c, size_t len)
 	return false;
 }
 
+/* Keeps what a header says. False if out of memory. */
+static bool keep_header(struct conn *c, const struct proxy_header *h)
+{
+	struct proxy_tls *tls;
+
+	c->proxied = h->peer.family != ADDRESS_UNKNOWN;
+	if (c->proxied)
+		c->peer = h->peer;
+	c->proxy_ends_tls = h->ends_tls;
+	if (h->server_name.len == 0 && h->tls_version.len == 0)
+		return true;
+	tls = c->proxy_tls = calloc(1, sizeof(*tls));
+	if (tls == NULL)
+		return false;
+	snprintf(tls->server_name, sizeof(tls->server_name), "%.*s",
+		 (int)h->server_name.len, (const char *)h->server_name.p);
+	snprintf(tls->version, sizeof(tls->version), "%.*s", (int)h->tls_version.len,
+		 (const char *)h->tls_version.p);
+	return true;
+}
+
 bool conn_proxy_read(struct conn *c)
 {
-	size_t before = c->partial.part == NULL ? 0 : c->partial.part->len, got, len;
-	struct address peer;
+	size_t before = c->partial.part == NULL ? 0 : c->partial.part->len, got;
+	struct proxy_header header;
 	const char *why;
 	/* there is room: parsing refuses longer headers */
 	int err =
@@ -53,18 +77,19 @@ bool conn_proxy_read(struct conn *c)
 		conn_kill(c, CONN_END_NOMEM);
 		return false;
 	}
-	err = proxy_header_parse(buf_slice(c->partial.part), &peer, &len, &why);
+	err = proxy_header_parse(buf_slice(c->partial.part), &header, &why);
 	if (err == E_SYNTAX) {
 		refuse_header(c, why);
 		return false;
 	}
-	if (!take_header(c, err == 0 ? len - before : got))
+	if (!take_header(c, err == 0 ? header.len - before : got))
 		return false;
-	if (err == 0) {
-		buf_free(&c->partial.part);
-		if (peer.family != ADDRESS_UNKNOWN)
-			c->peer = peer;
+	if (err == 0 && !keep_header(c, &header)) {
+		conn_kill(c, CONN_END_NOMEM);
+		return false;
 	}
+	if (err == 0)
+		buf_free(&c->partial.part);
 	conn_count_incomplete(c);
 	return err == 0;
 }
@@ -84,14 +109,29 @@ struct address conn_forwarded_peer(struct conn *c, const struct http_request *re
 	return peer;
 }
 
-struct sock_name conn_proxy_of(const struct conn *c, const struct address *peer)
+void conn_set_peer(struct conn *c, const struct conn *by, const struct address *peer)
 {
-	struct address proxy;
+	bool forwarded = !address_same(peer, &by->peer);
 
-	if (c->conf->n_proxies > 0 || c->conf->n_trusted > 0) {
-		proxy = sock_peer_address(c->stream.fd);
-		if (!address_same(&proxy, peer))
-			return sock_address_name(&proxy);
-	}
-	return (struct sock_name){""};
+	c->proxied = by->proxied || forwarded;
+	c->proxy_ends_tls |= forwarded;
+	c->peer = *peer;
+}
+
+struct sock_name conn_proxy_name(const struct conn *c)
+{
+	if (!c->proxied)
+		return (struct sock_name){""};
+	return conn_is_longpoll(c) ? c->longpoll->proxy_name
+				   : sock_peer_name(c->stream.fd);
+}
+
+const struct tls *conn_clients_tls(const struct conn *c)
+{
+	return c->proxy_ends_tls ? NULL : c->stream.tls;
+}
+
+const struct proxy_tls *conn_proxy_tls(const struct conn *c)
+{
+	return c->proxy_tls;
 }

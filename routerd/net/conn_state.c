@@ -310,6 +310,7 @@ void conn_free(struct conn *c)
 		conn_count_down(c->conf, conn_is_longpoll(c));
 	n->conns--;
 	net_count(n, NET_FREED, 1);
+	free(c->proxy_tls);
 	free(c);
 }
 

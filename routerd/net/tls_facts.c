@@ -60,7 +60,8 @@ const char *tls_channel_find(const struct tls *t, enum tls_binding binding,
 
 	memset(out, 0, sizeof(*out));
 	if (t == NULL || t->state != TLS_OPEN)
-		return "this connection has no TLS; a proxy's TLS does not count";
+		return "the client has no TLS connection to the router; one to a proxy "
+		       "does not count";
 	/* Without it, two connections can have the same id (RFC 7627). */
 	if (SSL_version(t->ssl) < TLS1_3_VERSION && SSL_get_extms_support(t->ssl) != 1)
 		return "with TLS 1.2, the client must use the extended master secret "
@@ -73,19 +74,33 @@ const char *tls_channel_find(const struct tls *t, enum tls_binding binding,
 
 void tls_describe(const struct tls *t, struct tls_facts *out)
 {
+	const char *name = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
 	X509 *x = SSL_get0_peer_certificate(t->ssl);
 	unsigned len = 0;
 
 	*out = (struct tls_facts){
 		.version = SSL_version(t->ssl) == TLS1_3_VERSION ? "1.3" : "1.2",
 		.cipher = SSL_get_cipher_name(t->ssl),
-		.server_name = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name),
+		/* a client may have sent any bytes but zero */
+		.server_name = name != NULL && utf8_valid(slice_str(name)) ? name : NULL,
 		.has_certificate =
 			x != NULL && SSL_get_verify_result(t->ssl) == X509_V_OK,
 	};
 	if (out->has_certificate &&
 	    X509_digest(x, EVP_sha256(), out->fingerprint, &len) != 1)
 		out->has_certificate = false;
+}
+
+void tls_certificate_put(const struct tls *t, size_t max, struct buf *out)
+{
+	X509 *x = SSL_get0_peer_certificate(t->ssl);
+	uint8_t *der = NULL;
+	int len = i2d_X509(x, &der);
+
+	if (len > 0 && (size_t)len <= max)
+		buf_put_slice(out, slice_of(der, (size_t)len));
+	OPENSSL_free(der);
+	ERR_clear_error();
 }
 
 void tls_subject_put(const struct tls *t, size_t max, struct buf *out)

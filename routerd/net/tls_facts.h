@@ -43,10 +43,13 @@ const char *tls_channel_find(const struct tls *t, enum tls_binding binding,
 struct tls_facts {
 	const char *version; /* "1.3" */
 	const char *cipher;
-	const char *server_name; /* that the client has asked for; NULL: none */
+	const char *server_name; /* that the client has asked for, in UTF-8; NULL: none */
 	bool has_certificate;    /* the client has shown one, which is valid */
 	uint8_t fingerprint[TLS_FINGERPRINT]; /* SHA-256 of its DER */
 };
+
+/* Appends the client's certificate as DER, unless it is longer than max bytes. */
+void tls_certificate_put(const struct tls *t, size_t max, struct buf *out);
 
 /*
  * Appends the subject of the client's certificate (RFC 2253, UTF-8), unless it is longer

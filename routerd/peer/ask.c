@@ -58,45 +58,70 @@ bool login_keep_names(struct peer *p, const struct msg_hello *h)
 	return true;
 }
 
-/* Appends what is known about TLS, encoded. Nothing if p has no TLS. */
+/* Buffers that the slices of a struct auth_tls point into. */
+struct tls_texts {
+	char fingerprint[2 * TLS_FINGERPRINT + 1];
+	struct buf subject, names, list, certificate;
+};
+
+/* Describes the client's certificate, which the router has verified. */
+static void describe_certificate(const struct tls *t, const struct tls_facts *facts,
+				 bool whole, struct tls_texts *texts,
+				 struct auth_tls *out)
+{
+	struct slice sans[AUTH_MAX_SANS];
+	size_t n;
+
+	buf_reserve_exactly(&texts->names, AUTH_MAX_SANS * AUTH_MAX_NAME);
+	n = tls_names_put(t, AUTH_MAX_NAME, &texts->names, sans, AUTH_MAX_SANS);
+	if (n > 0)
+		auth_list_write(&texts->list, sans, n);
+	tls_subject_put(t, AUTH_MAX_SUBJECT, &texts->subject);
+	if (whole)
+		tls_certificate_put(t, AUTH_MAX_CERT, &texts->certificate);
+	sodium_bin2hex(texts->fingerprint, sizeof(texts->fingerprint), facts->fingerprint,
+		       TLS_FINGERPRINT);
+	out->client_cert_sha256 = slice_str(texts->fingerprint);
+	out->client_cert_subject = buf_slice(&texts->subject);
+	out->client_cert_sans =
+		texts->list.err == 0 ? buf_slice(&texts->list) : slice_of(NULL, 0);
+	out->client_cert = buf_slice(&texts->certificate);
+}
+
+/* Appends what is known about the client's TLS, encoded. Nothing if it has none. */
 static void put_tls(const struct peer *p, struct buf *out)
 {
-	const struct tls *t = conn_tls(p->conn);
-	char hex[2 * TLS_FINGERPRINT + 1];
-	struct slice sans[AUTH_MAX_SANS];
-	struct buf subject, names, list;
+	const struct tls *t = conn_clients_tls(p->conn);
+	const struct proxy_tls *told = conn_proxy_tls(p->conn);
+	struct auth_tls tls = {0};
+	struct tls_texts texts;
 	struct tls_facts facts;
-	size_t n = 0;
 
-	if (t == NULL)
-		return;
-	buf_init(&subject, AUTH_MAX_SUBJECT);
+	buf_init(&texts.subject, AUTH_MAX_SUBJECT);
 	/* Reserved at once, since the slices point into it. */
-	buf_init(&names, AUTH_MAX_SANS * AUTH_MAX_NAME);
-	buf_init(&list, AUTH_MAX_STRING);
-	tls_describe(t, &facts);
-	struct auth_tls tls = {
-		.version = slice_str(facts.version),
-		.cipher = slice_str(facts.cipher),
-		.sni = facts.server_name == NULL ? slice_of(NULL, 0)
-						 : slice_str(facts.server_name),
-	};
-	if (facts.has_certificate) {
-		buf_reserve_exactly(&names, AUTH_MAX_SANS * AUTH_MAX_NAME);
-		tls_subject_put(t, AUTH_MAX_SUBJECT, &subject);
-		n = tls_names_put(t, AUTH_MAX_NAME, &names, sans, AUTH_MAX_SANS);
-		sodium_bin2hex(hex, sizeof(hex), facts.fingerprint, TLS_FINGERPRINT);
-		tls.client_cert_sha256 = slice_str(hex);
-		tls.client_cert_subject = buf_slice(&subject);
-		if (n > 0)
-			auth_list_write(&list, sans, n);
-		tls.client_cert_sans =
-			list.err == 0 ? buf_slice(&list) : slice_of(NULL, 0);
+	buf_init(&texts.names, AUTH_MAX_SANS * AUTH_MAX_NAME);
+	buf_init(&texts.list, AUTH_MAX_STRING);
+	buf_init(&texts.certificate, AUTH_MAX_CERT);
+	if (t != NULL) {
+		tls_describe(t, &facts);
+		tls.version = slice_str(facts.version);
+		tls.cipher = slice_str(facts.cipher);
+		if (facts.server_name != NULL)
+			tls.sni = slice_str(facts.server_name);
+		if (facts.has_certificate)
+			describe_certificate(t, &facts,
+					     login_authenticator(p)->forward_client_cert,
+					     &texts, &tls);
+	} else if (told != NULL) {
+		tls.version = slice_str(told->version);
+		tls.sni = slice_str(told->server_name);
 	}
-	fields_write_item(out, &auth_tls_table, &tls);
-	buf_fini(&subject);
-	buf_fini(&names);
-	buf_fini(&list);
+	if (t != NULL || told != NULL)
+		fields_write_item(out, &auth_tls_table, &tls);
+	buf_fini(&texts.subject);
+	buf_fini(&texts.names);
+	buf_fini(&texts.list);
+	buf_fini(&texts.certificate);
 }
 
 bool login_write_question(struct peer *p, const struct msg_hello *h, size_t max_message,
@@ -104,6 +129,7 @@ bool login_write_question(struct peer *p, const struct msg_hello *h, size_t max_
 {
 	const struct login *lg = p->login;
 	const struct channel channel = login_channel(p);
+	const struct sock_name proxy = conn_proxy_name(p->conn);
 	struct buf tls;
 
 	buf_init(&tls, AUTH_MAX_STRING);
@@ -127,6 +153,7 @@ bool login_write_question(struct peer *p, const struct msg_hello *h, size_t max_
 				.channel_serializer = slice_str(channel.serializer),
 				.channel_type = slice_str(channel.type),
 				.peer = slice_str(lg->peer_name.text),
+				.proxied_by = slice_str(proxy.text),
 				.path = slice_str(lg->path),
 				.tls = tls.err == 0 ? buf_slice(&tls) : slice_of(NULL, 0),
 				.headers = lg->http_headers.err == 0

@@ -150,8 +150,11 @@ static bool choose_binding(struct peer *p, struct cryptosign *cs,
 		if (!slice_eq_str(name, tls_binding_names[i]))
 			continue;
 		cs->binding = tls_binding_names[i];
-		why = tls_channel_find(conn_tls(p->conn), (enum tls_binding)i,
-				       &cs->channel);
+		why = conn_is_longpoll(p->conn)
+			      ? "long-poll has no channel: its requests may use several "
+				"connections"
+			      : tls_channel_find(conn_clients_tls(p->conn),
+						 (enum tls_binding)i, &cs->channel);
 	}
 	if (why == NULL)
 		return true;

@@ -145,7 +145,7 @@ const struct config_authenticator *login_authenticator(const struct peer *p)
 
 bool login_has_certificate(const struct peer *p)
 {
-	const struct tls *t = conn_tls(p->conn);
+	const struct tls *t = conn_clients_tls(p->conn);
 	struct tls_facts facts;
 
 	if (t == NULL)

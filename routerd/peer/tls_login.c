@@ -38,7 +38,7 @@ static void tls_hello(struct peer *p, const struct msg_hello *h)
 	struct tls_facts facts;
 	struct buf question;
 
-	tls_describe(conn_tls(p->conn), &facts);
+	tls_describe(conn_clients_tls(p->conn), &facts);
 	if (login_is_dynamic(p)) {
 		buf_init(&question, AUTH_MAX_MESSAGE);
 		if (login_write_question(p, h, AUTH_MAX_MESSAGE, &question))

@@ -8,22 +8,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct address peer, again;
-	size_t len, len_again;
+	struct proxy_header h, again;
 	const char *why = NULL;
 	int err = E_AGAIN;
 
 	for (size_t n = 0; n <= size && err == E_AGAIN; n++) {
 		ASSERT(n < PROXY_HEADER_MAX + 1);
-		err = proxy_header_parse(slice_of(data, n), &peer, &len, &why);
+		err = proxy_header_parse(slice_of(data, n), &h, &why);
 		if (err == 0)
-			ASSERT(len == n);
+			ASSERT(h.len == n && h.server_name.len <= 255 &&
+			       h.tls_version.len <= 255);
 		if (err == E_SYNTAX)
 			ASSERT(why != NULL);
 	}
 	/* the whole input gives the same, whatever follows */
-	ASSERT(proxy_header_parse(slice_of(data, size), &again, &len_again, &why) == err);
+	ASSERT(proxy_header_parse(slice_of(data, size), &again, &why) == err);
 	if (err == 0)
-		ASSERT(len == len_again && address_same(&peer, &again));
+		ASSERT(h.len == again.len && address_same(&h.peer, &again.peer) &&
+		       h.ends_tls == again.ends_tls &&
+		       slice_eq(h.server_name, again.server_name) &&
+		       slice_eq(h.tls_version, again.tls_version));
 	return 0;
 }

@@ -52,20 +52,26 @@ class Authority:
                       self._signed())
         return {"certificate": f"{name}.pem", "key": f"{name}.key"}
 
-    def _remake(self, name, days, *names, since=-9):
-        """Makes a certificate that openssl cannot make. It is valid from `since` to `days`, in days from now."""
+    def _remake(self, name, days, *names, since=-9, subject=None, extensions=()):
+        """Makes a certificate that openssl cannot make. It is valid from `since` to `days`, in days from now.
+        Returns its DER. extensions: (number as text, bytes)."""
         self.make(name)
         load = serialization.load_pem_private_key
         own, ca = (load((self.folder / f"{n}.key").read_bytes(), None) for n in (name, self.name))
         now = datetime.datetime.utcnow()
         issuer = x509.load_pem_x509_certificate(self.path.read_bytes()).subject
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        if subject is None:
+            subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         made = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(own.public_key())
         made = made.serial_number(1000).not_valid_before(now + datetime.timedelta(since))
         made = made.not_valid_after(now + datetime.timedelta(days))
         if names:
             made = made.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        (self.folder / f"{name}.pem").write_bytes(made.sign(ca, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        for number, value in extensions:
+            made = made.add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier(number), value), critical=False)
+        made = made.sign(ca, hashes.SHA256())
+        (self.folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        return made.public_bytes(serialization.Encoding.DER)
 
     def make_expired(self, name, *hosts):
         """Like make, but the certificate expired yesterday."""
@@ -79,6 +85,17 @@ class Authority:
     def make_early(self, name):
         """A certificate for localhost that becomes valid tomorrow."""
         self._remake(name, 30, x509.DNSName("localhost"), since=1)
+
+    def make_with(self, name, *names, **kw):
+        """Like make, with any subject, names and extensions: see _remake. Returns the DER."""
+        return self._remake(name, 30, *names, **kw)
+
+    def make_with_size(self, name, size):
+        """Like make, with a DER of so many bytes."""
+        filling = size - 400
+        while (missing := size - len(self.make_with(name, extensions=[("1.2.3.4", bytes(filling))]))) != 0:
+            # the length of the signature is left to chance
+            filling += missing
 
     def make_with_many_names(self, name, host, n):
         """A certificate with n names of a kind that is of no use to us, and then a host."""

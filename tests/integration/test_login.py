@@ -187,7 +187,7 @@ def test_malformed_keys(login_routerd, connect, extra):
     client.wait_closed()
 
 
-NO_TLS = "this connection has no TLS; a proxy's TLS does not count"
+NO_TLS = "the client has no TLS connection to the router; one to a proxy does not count"
 UNKNOWN = 'unknown: expected "tls-unique" or "tls-exporter"'
 NO_TEXT = 'authextra.channel_binding: expected null, "tls-unique" or "tls-exporter"'
 # what the client sends; how it is shown, and why it is refused

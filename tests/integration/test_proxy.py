@@ -4,13 +4,14 @@ only from proxies that its configuration names."""
 
 import contextlib
 import json
+import re
 import socket
 import struct
 import subprocess
 
 import pytest
 import rawclient
-from authenticator import Deny
+from authenticator import Deny, principal
 from certificates import Authority
 from test_longpoll import LongPoll
 from utils import ROOT, SLOW, Key, free_port, router_config, wait_for
@@ -123,13 +124,14 @@ def test_a_header_in_pieces(start_routerd, open, kind):
 
 
 def was_reset(routerd, data, source=None):
-    with socket.create_connection(("127.0.0.1", routerd.port()), 5 * SLOW, source and (source, 0)) as s:
-        with contextlib.suppress(ConnectionError):
+    """The reset may come at any time, even before connect() returns."""
+    try:
+        with socket.create_connection(("127.0.0.1", routerd.port()), 5 * SLOW, source and (source, 0)) as s:
             s.sendall(data)
-        with pytest.raises(ConnectionError):
             while s.recv(100):
                 pass
-            return False
+        return False
+    except ConnectionError:
         return True
 
 
@@ -191,29 +193,89 @@ def test_unix(start_routerd, open):
     assert peer_of(client) == "tcp4:192.0.2.7:50000"
 
 
-def test_the_authenticator_sees_the_client(start_routerd, fake, open):
-    asked = []
+KEY = Key()
 
-    def answer(realm, authid, details):
-        asked.append(details)
-        raise Deny("com.example.no")
 
-    fake(answer)
-    config = proxied()
+def asking(config):
+    """Makes an authenticator decide about the logins."""
     config["transports"][0]["auth"] = {"cryptosign": {"type": "dynamic", "authenticator": "authd"}}
     config["authenticators"] = {"authd": {"socket": "authd.sock"}}
-    routerd = start_routerd(config)
-    client = open(routerd, preface=HEADERS["v1"][0])
+    return config
+
+
+@pytest.fixture
+def told(fake):
+    """What the authenticator is told about each login: details.transport."""
+    told = []
+
+    def answer(realm, authid, details):
+        told.append(details["transport"])
+        if authid == "refused":
+            raise Deny("com.example.no")
+        return principal(KEY)
+
+    fake(answer)
+    return told
+
+
+def expect_peer(routerd, told, client, peer, proxy):
+    """Joins. The client, the authenticator and the log are told this peer, and this proxy if there is one."""
+    details = client.join(key=KEY)
+    assert details["authextra"]["x_cb_peer"] == told[-1]["peer"] == peer
+    assert told[-1].get("proxied_by") == proxy
+    by = f" proxied_by={proxy}" if proxy else " suppressed"
+    routerd.wait_log(rf"session opened session={client.welcome[1]} .* peer={re.escape(peer)} listener=public{by}")
+
+
+def test_the_authenticator_sees_the_client(start_routerd, told, open):
+    routerd = start_routerd(asking(proxied()))
+    for header, expected in HEADERS.values():
+        client = open(routerd, preface=header)
+        expect_peer(routerd, told, client, expected or own_name(client), expected and own_name(client))
+        # the type is that of the proxy's connection, whatever the header says of the client
+        assert told[-1]["channel_type"] == "tcp"
     with pytest.raises(rawclient.Aborted):
-        client.join(key=Key(), authid="client01@example.com")
-    assert asked[0]["transport"]["peer"] == "tcp4:192.0.2.7:50000"
-    assert asked[0]["transport"]["channel_type"] == "tcp"
-    # the type is that of the proxy's connection, whatever the header says of the client
-    with pytest.raises(rawclient.Aborted):
-        open(routerd, preface=v2(0x31, bytes(216))).join(key=Key(), authid="client01@example.com")
-    assert asked[1]["transport"]["peer"] == "unix" and asked[1]["transport"]["channel_type"] == "tcp"
+        open(routerd, preface=HEADERS["v1"][0]).join(key=KEY, authid="refused")
     # fail2ban's filter finds the client, not the proxy
-    routerd.wait_log("login denied peer=tcp4:192.0.2.7:50000 realm=devices")
+    routerd.wait_log("login denied peer=tcp4:192.0.2.7:50000 realm=")
+
+
+def tlv(kind, value):
+    return bytes([kind]) + struct.pack("!H", len(value)) + value
+
+
+def ssl_tlv(*more, client=1):
+    """That TLS ends at the proxy; client 0: that it does not."""
+    return tlv(0x20, bytes([client, 0, 0, 0, 0]) + b"".join(more))
+
+
+AUTHORITY, VERSION, CN = tlv(2, b"router.example.com"), tlv(0x21, b"TLSv1.2"), tlv(0x22, b"client01@example.com")
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_what_a_header_tells_about_tls(start_routerd, folder, told, open, tls):
+    """SNI and version. A name of a certificate is none: the router has not verified it."""
+    config = asking(proxied())
+    authority = Authority(folder)
+    if tls:
+        config["transports"][0]["endpoint"]["tls"] = authority.server()
+    routerd = start_routerd(config)
+    for framing in rawclient.Ws, rawclient.RawSocket:
+        for tlvs, ends, expected in [
+            (b"", False, None),
+            (AUTHORITY, False, {"sni": "router.example.com"}),
+            (ssl_tlv(client=0) + AUTHORITY, False, {"sni": "router.example.com"}),
+            (ssl_tlv(VERSION, CN) + AUTHORITY, True, {"version": "1.2", "sni": "router.example.com"}),
+            (ssl_tlv(client=7), True, None),
+            (tlv(2, b"bad\xff"), False, None),
+        ]:
+            client = open(routerd, framing, preface=v2(0x11, address("192.0.2.7"), tail=tlvs),
+                          tls=authority.trust() if tls else None)
+            expect_peer(routerd, told, client, "tcp4:192.0.2.7:50000", own_name(client))
+            if tls and not ends:  # the client's own TLS, which comes through the proxy
+                expected = {"version": "1.3", "cipher": "TLS_AES_256_GCM_SHA384", "sni": "localhost"}
+            assert told[-1].get("tls") == expected, tlvs
+            assert told[-1]["channel_type"] == ("tls" if tls else "tcp")
 
 
 # --- X-Forwarded-For --------------------------------------------------------------------------

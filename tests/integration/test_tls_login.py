@@ -3,6 +3,7 @@
 
 import base64
 import hashlib
+import ipaddress
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ import peers
 import pytest
 import rawclient
 from certificates import VERSIONS, authority, open_tls, tls_config  # noqa: F401
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL
 from rawclient import ABORT, CHALLENGE, WELCOME
@@ -276,6 +278,133 @@ def fingerprint(folder, name):
 def with_tls_login(config, **login):
     config["transports"][0]["auth"] = {"tls": login}
     return config
+
+
+@pytest.fixture
+def sees(authority, fake, start_routerd, open_tls):
+    """sees(certificate, ...) -> details.transport.tls of a login by this certificate. Keywords: of the authenticator
+    in the configuration; max_message: what it announces; context: another than one with the certificate."""
+    asked = []
+
+    def answer(realm, authid, details):
+        asked.append(details)
+        return {"realm": "devices", "role": "device", "authid": "client01@example.com"}
+
+    routers = {}
+
+    def go(certificate, max_message=65536, context=None, extra=None, **authenticator):
+        key = repr((max_message, authenticator))
+        if key not in routers:
+            name = f"authd{len(routers)}.sock"
+            fake(answer, name=name, hello=lambda: {"protocol": [1, 0], "max_message": max_message})
+            config = tls_config(authority, tls_with_clients(authority, "optional"), cryptosign=True)
+            config["authenticators"]["authd"] = {"socket": name, **authenticator}
+            routers[key] = start_routerd(with_tls_login(config, type="dynamic", authenticator="authd"),
+                                         name=f"routerd{len(routers)}")
+        client = open_tls(routers[key], context=context or authority.trust(client=certificate))
+        client.hello(None, authmethods=["tls"], authextra=extra)
+        assert client.expect(WELCOME)[2]["authid"] == "client01@example.com"
+        client.leave()
+        return asked[-1]["transport"]["tls"]
+
+    return go
+
+
+@pytest.mark.parametrize("size", [8192, 8193])
+def test_the_authenticator_gets_the_certificate(authority, folder, sees, size):
+    """Only if it asks for it, and up to 8 KiB."""
+    authority.make_with_size("client01", size)
+    der = ssl.PEM_cert_to_DER_cert((folder / "client01.pem").read_text())
+    assert len(der) == size
+    tls = sees("client01", forward_client_cert=True)
+    assert tls.get("client_cert") == (der if size == 8192 else None)
+    assert tls["client_cert_sha256"] == hashlib.sha256(der).hexdigest()
+    for settings in {}, {"forward_client_cert": False}:
+        assert "client_cert" not in sees("client01", **settings)
+
+
+def subject_of(length, value="ü"):
+    """A subject that is so long in UTF-8, as RFC 2253 writes it: "O=...,CN=limit" or "O=...,CN=limit!"."""
+    name = "limit" if length % 2 else "limit!"
+    o = value * ((length - len(f"O=,CN={name}")) // len(value.encode()))
+    attributes = (x509.NameOID.COMMON_NAME, name), (x509.NameOID.ORGANIZATION_NAME, o)
+    return x509.Name([x509.NameAttribute(*a) for a in attributes]), f"O={o},CN={name}"
+
+
+def test_limits_of_the_subject(authority, sees):
+    for length in 1023, 1024, 1025:
+        subject, text = subject_of(length)
+        assert len(text.encode()) == length
+        authority.make_with("client01", subject=subject)
+        assert sees("client01").get("client_cert_subject") == (text if length <= 1024 else None), length
+    # it is escaped as RFC 2253 says, but is UTF-8
+    attribute = x509.NameAttribute(x509.NameOID.COMMON_NAME, 'a,+"<>;\\ü\n# ')
+    authority.make_with("client01", subject=x509.Name([attribute]))
+    assert sees("client01")["client_cert_subject"] == r'CN=a\,\+\"\<\>\;\\ü\0A#\ '
+    authority.make_with("client01", subject=x509.Name([]))
+    assert "client_cert_subject" not in sees("client01")
+
+
+def test_limits_of_the_names(authority, sees):
+    dns = [f"host{i}.example.com" for i in range(17)]
+    for n in 16, 17:
+        authority.make_with("client01", *map(x509.DNSName, dns[:n]))
+        assert sees("client01")["client_cert_sans"] == [f"DNS:{name}" for name in dns[:16]]
+    # the kind counts; a longer name makes room for others
+    uris = ["urn:" + "x" * (255 - len("URI:urn:") + more) for more in (0, 1)]
+    authority.make_with("client01", *map(x509.UniformResourceIdentifier, uris), *map(x509.DNSName, dns[:16]))
+    assert sees("client01")["client_cert_sans"] == [f"URI:{uris[0]}", *(f"DNS:{name}" for name in dns[:15])]
+    addresses = ["192.0.2.7", "2001:db8::7"]
+    authority.make_with("client01", *(x509.IPAddress(ipaddress.ip_address(a)) for a in addresses))
+    assert sees("client01")["client_cert_sans"] == [f"IP:{a}" for a in addresses]
+    # what is not UTF-8, contains a zero byte, or is an address of another length
+    texts = [(0x82, b"good.example.com"), (0x82, b"bad\xff"), (0x82, b"good.example.com\0.evil.example"), (0x87, b"abc"),
+             (0x81, "ü@example.com".encode())]
+    der = b"".join(bytes([kind, len(text)]) + text for kind, text in texts)
+    authority.make_with("client01", extensions=[("2.5.29.17", bytes([0x30, len(der)]) + der)])
+    assert sees("client01")["client_cert_sans"] == ["DNS:good.example.com", "email:ü@example.com"]
+
+
+def test_a_certificate_that_fills_the_message(authority, folder, sees):
+    """All at their limits; an authenticator that takes less gets less, before the client's own pairs."""
+    subject, text = subject_of(1024)
+    uris = ["urn:" + f"{i:x}" * (255 - len("URI:urn:")) for i in range(16)]
+    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri) for uri in uris])
+    der = authority.make_with("client01", *names, subject=subject)
+    assert len(der) < 8192
+    extra = {"x": "y" * 2000}
+    tls = sees("client01", forward_client_cert=True, extra=extra)
+    assert (tls["client_cert"], tls["client_cert_subject"]) == (der, text)
+    assert tls["client_cert_sans"] == [f"URI:{uri}" for uri in uris]
+    tls = sees("client01", forward_client_cert=True, extra=extra, max_message=8192)
+    assert len(tls["client_cert_sans"]) == 16 and tls["client_cert_subject"] == text and "client_cert" not in tls
+    tls = sees("client01", forward_client_cert=True, extra=extra, max_message=4096)
+    assert tls["client_cert_subject"] == text and "client_cert_sans" not in tls and "client_cert" not in tls
+    assert tls["client_cert_sha256"] == hashlib.sha256(der).hexdigest()
+
+
+class OddName(PyOpenSsl):
+    def __init__(self, authority, name):
+        super().__init__(authority, SSL.TLS1_3_VERSION)
+        self.name = name
+        self.context.use_certificate_file(str(authority.folder / "client01.pem"))
+        self.context.use_privatekey_file(str(authority.folder / "client01.key"))
+
+    def wrap_socket(self, sock, server_hostname, session=None):
+        return super().wrap_socket(sock, self.name)
+
+
+class Bytes(bytes):
+    def encode(self):
+        return self
+
+
+@pytest.mark.parametrize("name,told", [(b"\xff.example.com", None), ("ü.example.com".encode(), "ü.example.com"),
+                                       (b"x" * 255, "x" * 255)], ids=["not UTF-8", "UTF-8", "long"])
+def test_server_names_of_odd_clients(authority, sees, name, told):
+    """A question is UTF-8, whatever name a client asks for."""
+    authority.make("client01")
+    assert sees("client01", context=OddName(authority, Bytes(name))).get("sni") == told
 
 
 def test_the_authenticator_sees_tls(authority, folder, fake, start_routerd, open_tls):

@@ -64,6 +64,18 @@ const struct tls *conn_tls(const struct conn *c)
 	return NULL;
 }
 
+const struct tls *conn_clients_tls(const struct conn *c)
+{
+	(void)c;
+	return NULL;
+}
+
+const struct proxy_tls *conn_proxy_tls(const struct conn *c)
+{
+	(void)c;
+	return NULL;
+}
+
 struct sock_name conn_peer_name(const struct conn *c)
 {
 	(void)c;

@@ -140,6 +140,8 @@ static const struct {
 	{"authenticate-request", request_again, true},
 	{"authenticate-request-open", request_again, true},
 	{"authenticate-request-ticket", request_again, true},
+	{"authenticate-request-tls", request_again, true},
+	{"authenticate-request-proxied", request_again, true},
 	{"authenticate-result", result_again, true},
 	{"authenticate-result-keys", result_again, true},
 	{"authenticate-role", result_again, false},
@@ -319,6 +321,42 @@ static void test_request(void **state)
 	assert_text(q.authmethod, "ticket");
 	assert_text(q.ticket, "correct horse battery staple");
 	assert_int_equal(q.pubkey.len, 0);
+	assert_int_equal(q.transport.proxied_by.len, 0);
+	assert_int_equal(q.transport.tls.len, 0);
+}
+
+/* Reads what a trace says about TLS. It is written again to the same bytes. */
+static struct auth_tls tls_of(const char *name, struct auth_request *q)
+{
+	struct auth_tls tls;
+	struct buf out;
+
+	assert_int_equal(auth_request_read(trace(name)->params, q), 0);
+	assert_int_equal(fields_read_item(q->transport.tls, &auth_tls_table, &tls), 0);
+	buf_init(&out, MAX_TRACE);
+	fields_write_item(&out, &auth_tls_table, &tls);
+	assert_true(slice_eq(buf_slice(&out), q->transport.tls));
+	buf_fini(&out);
+	return tls;
+}
+
+static void test_request_tls(void **state)
+{
+	struct auth_request q;
+	struct auth_tls tls = tls_of("authenticate-request-tls", &q);
+
+	(void)state;
+	assert_text(q.transport.peer, "tcp4:192.0.2.7:51814");
+	assert_text(q.transport.proxied_by, "tcp4:10.0.0.9:40112");
+	assert_text(tls.version, "1.3");
+	assert_text(tls.sni, "router.example.com");
+	assert_text(tls.client_cert_subject, "CN=client01,O=M\u00fcller");
+	assert_int_equal(tls.client_cert_sha256.len, 64);
+	assert_true(slice_eq(tls.client_cert, slice_of("\x30\3\2\1\5", 5)));
+	tls = tls_of("authenticate-request-proxied", &q);
+	assert_text(q.transport.proxied_by, "tcp4:10.0.0.9:40113");
+	assert_text(tls.sni, "router.example.com");
+	assert_int_equal(tls.cipher.len + tls.client_cert.len, 0);
 }
 
 static void test_result(void **state)
@@ -582,12 +620,13 @@ static void test_check(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_golden),       cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_flipped),      cmocka_unit_test(test_hello),
-		cmocka_unit_test(test_request),      cmocka_unit_test(test_result),
-		cmocka_unit_test(test_result_wrong), cmocka_unit_test(test_error),
-		cmocka_unit_test(test_error_wrong),  cmocka_unit_test(test_revoke),
-		cmocka_unit_test(test_small_ones),   cmocka_unit_test(test_check),
+		cmocka_unit_test(test_request_tls), cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_cut),         cmocka_unit_test(test_flipped),
+		cmocka_unit_test(test_hello),       cmocka_unit_test(test_request),
+		cmocka_unit_test(test_result),      cmocka_unit_test(test_result_wrong),
+		cmocka_unit_test(test_error),       cmocka_unit_test(test_error_wrong),
+		cmocka_unit_test(test_revoke),      cmocka_unit_test(test_small_ones),
+		cmocka_unit_test(test_check),
 	};
 
 	return cmocka_run_group_tests_name("auth_api", tests, load_traces, NULL);

@@ -289,6 +289,68 @@ static void test_a_question_fits_what_was_announced(void **state)
 	buf_fini(&headers);
 }
 
+/* What TLS says comes before the pairs, but parts of it give way if it does not fit. */
+static void test_tls_that_does_not_fit(void **state)
+{
+	static char text[AUTH_MAX_CERT], name[AUTH_MAX_NAME];
+	struct slice sans[AUTH_MAX_SANS];
+	struct buf out, list, tls;
+	unsigned seen = 0;
+
+	(void)state;
+	memset(text, 'c', sizeof(text));
+	memset(name, 'n', sizeof(name));
+	for (size_t i = 0; i < ARRAY_LEN(sans); i++)
+		sans[i] = slice_of(name, sizeof(name));
+	buf_init(&out, AUTH_MAX_MESSAGE);
+	buf_init(&list, AUTH_MAX_STRING);
+	buf_init(&tls, AUTH_MAX_STRING);
+	auth_list_write(&list, sans, ARRAY_LEN(sans));
+	const struct auth_tls all = {
+		.version = slice_str("1.3"),
+		.cipher = slice_str("TLS_CHACHA20_POLY1305_SHA256"),
+		.sni = sans[0],
+		.client_cert_sha256 = slice_str(KEY1),
+		.client_cert_subject = slice_of(text, AUTH_MAX_SUBJECT),
+		.client_cert_sans = buf_slice(&list),
+		.client_cert = slice_of(text, AUTH_MAX_CERT),
+	};
+	fields_write_item(&tls, &auth_tls_table, &all);
+	struct auth_request q =
+		question_about(SERIALIZER_JSON, slice_str("{\"x\":\"yyyyyyyy\"}"));
+	q.realm = q.authid = q.authrole = q.channel_binding = sans[0];
+	q.transport.listener = q.transport.path = sans[0];
+	q.transport.tls = buf_slice(&tls);
+	for (size_t max = AUTH_MIN_MESSAGE; max < 20000; max++) {
+		struct auth_request back = asked(&out, &q, max);
+		struct auth_tls t;
+
+		assert_int_equal(
+			fields_read_item(back.transport.tls, &auth_tls_table, &t), 0);
+		assert_true(slice_eq(t.sni, all.sni));
+		assert_true(slice_eq(t.client_cert_sha256, all.client_cert_sha256));
+		bool subject = slice_eq(t.client_cert_subject, all.client_cert_subject);
+		bool names = slice_eq(t.client_cert_sans, all.client_cert_sans);
+		bool whole = slice_eq(t.client_cert, all.client_cert);
+		assert_true(subject || t.client_cert_subject.len == 0);
+		assert_true(names ? subject : t.client_cert_sans.len == 0);
+		assert_true(whole ? names : t.client_cert.len == 0);
+		seen |= 1u << (subject + names + whole);
+	}
+	/* the subject always fits, unless it is beside a ticket */
+	assert_int_equal(seen, 1 << 1 | 1 << 2 | 1 << 3);
+	q.ticket = slice_of(text, 2000);
+	struct auth_request back = asked(&out, &q, AUTH_MIN_MESSAGE + 500);
+	assert_int_equal(back.ticket.len, 2000);
+	/* it does not help to leave out all of it */
+	q.ticket = slice_of(text, sizeof(text));
+	buf_clear(&out);
+	assert_int_equal(auth_request_write(&out, &q, AUTH_MIN_MESSAGE), E_LIMIT);
+	buf_fini(&out);
+	buf_fini(&list);
+	buf_fini(&tls);
+}
+
 /* A ticket is carried whole, before authextra and headers, or not at all. */
 static void test_tickets(void **state)
 {
@@ -381,6 +443,7 @@ int main(void)
 		cmocka_unit_test(test_names_that_are_too_long),
 		cmocka_unit_test(test_no_room_for_the_question),
 		cmocka_unit_test(test_a_question_fits_what_was_announced),
+		cmocka_unit_test(test_tls_that_does_not_fit),
 		cmocka_unit_test(test_tickets),
 	};
 

@@ -16,7 +16,7 @@
 static void test_small(void **state)
 {
 	(void)state;
-	assert_true(sizeof(struct conn) <= 368);
+	assert_true(sizeof(struct conn) <= 384);
 }
 
 static void test_upgrade_and_messages(void **state)

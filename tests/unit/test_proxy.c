@@ -141,9 +141,8 @@ static void test_headers(void **state)
 		HEADER("\x16", BAD),
 		HEADER("G", BAD),
 	};
-	struct address a;
+	struct proxy_header h;
 	const char *why;
-	size_t len;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -151,8 +150,7 @@ static void test_headers(void **state)
 		size_t n = 0;
 		why = NULL;
 		while (err == E_AGAIN && n <= rows[i].len)
-			err = proxy_header_parse(slice_of(rows[i].bytes, n++), &a, &len,
-						 &why);
+			err = proxy_header_parse(slice_of(rows[i].bytes, n++), &h, &why);
 		if (rows[i].name == BAD) {
 			assert_int_equal(err, E_SYNTAX);
 			assert_non_null(why);
@@ -160,8 +158,88 @@ static void test_headers(void **state)
 		}
 		assert_int_equal(err, 0);
 		assert_int_equal(n - 1, rows[i].len);
-		assert_int_equal(len, rows[i].len);
-		assert_string_equal(sock_address_name(&a).text, rows[i].name);
+		assert_int_equal(h.len, rows[i].len);
+		assert_string_equal(sock_address_name(&h.peer).text, rows[i].name);
+		assert_false(h.ends_tls);
+		assert_int_equal(h.server_name.len + h.tls_version.len, 0);
+	}
+}
+
+/* What version 2 tells about TLS. Each row is the bytes behind the addresses. */
+static void test_tlvs(void **state)
+{
+	static const struct {
+		const char *tlvs;
+		size_t len;
+		const char *name, *version; /* NULL: none */
+		bool ends;
+	} rows[] = {
+#define TLVS(text, ...) {text, sizeof(text) - 1, __VA_ARGS__}
+#define SSL_13          "\x21\0\7TLSv1.3"
+		TLVS("\2\0\3a.b", "a.b", NULL, false),
+		TLVS("\1\0\2h2\2\0\3a.b\4\0\0", "a.b", NULL, false),
+		TLVS("\x20\0\x0f\1\0\0\0\0" SSL_13 "\2\0\3a.b", "a.b", "1.3", true),
+		/* a CN, and flags that say that a certificate was shown */
+		TLVS("\x20\0\x13\7\0\0\0\0\x22\0\1x" SSL_13, NULL, "1.3", true),
+		TLVS("\x20\0\5\1\0\0\0\0", NULL, NULL, true),
+		/* the client does not use TLS, or the proxy does not end it */
+		TLVS("\x20\0\x0f\0\0\0\0\0" SSL_13, NULL, NULL, false),
+		/* a version that is none */
+		TLVS("\x20\0\x0e\1\0\0\0\0\x21\0\6SSLv3x", NULL, NULL, true),
+		TLVS("\x20\0\x0c\1\0\0\0\0\x21\0\4TLSv", NULL, NULL, true),
+		/* names that are empty, not UTF-8, or have a zero byte */
+		TLVS("\2\0\0", NULL, NULL, false),
+		TLVS("\2\0\1\xff", NULL, NULL, false),
+		TLVS("\2\0\3a\0b", NULL, NULL, false),
+		/* cut off: what comes before is taken */
+		TLVS("\2\0\3a.b\x20", "a.b", NULL, false),
+		TLVS("\2\0\3a.b\x20\0\5\1", "a.b", NULL, false),
+		TLVS("\2\0\4a.b", NULL, NULL, false),
+		TLVS("\x20\0\4\1\0\0\0", NULL, NULL, false),
+		TLVS("\x20\0\7\1\0\0\0\0\x21\0", NULL, NULL, true),
+	};
+	static const char head[] = V2 "\x21\x11\0\0\xc0\0\2\1\xc0\0\2\2\0\1\0\2";
+	char header[16 + 12 + 300];
+	struct proxy_header h;
+	const char *why;
+
+	(void)state;
+	memcpy(header, head, sizeof(head) - 1);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		/* as told by a proxy of IPv4, by one without addresses, and by LOCAL */
+		for (int kind = 0; kind < 3; kind++) {
+			size_t addresses = kind == 0 ? 12 : 0;
+			size_t len = 16 + addresses + rows[i].len;
+
+			header[12] = kind == 2 ? '\x20' : '\x21';
+			header[13] = kind == 0 ? '\x11' : '\0';
+			header[15] = (char)(addresses + rows[i].len);
+			memcpy(header + 16 + addresses, rows[i].tlvs, rows[i].len);
+			assert_int_equal(
+				proxy_header_parse(slice_of(header, len), &h, &why), 0);
+			assert_int_equal(h.len, len);
+			assert_int_equal(h.ends_tls, kind != 2 && rows[i].ends);
+			assert_true(slice_eq(h.server_name,
+					     slice_str(kind == 2 || rows[i].name == NULL
+							       ? ""
+							       : rows[i].name)));
+			assert_true(
+				slice_eq(h.tls_version,
+					 slice_str(kind == 2 || rows[i].version == NULL
+							   ? ""
+							   : rows[i].version)));
+		}
+		memcpy(header, head, sizeof(head) - 1);
+	}
+	/* the longest name, and one that is a byte longer */
+	for (unsigned n = 255; n <= 256; n++) {
+		memcpy(header + 28, (char[]){2, (char)(n >> 8), (char)n}, 3);
+		memset(header + 31, 'n', n);
+		header[14] = (char)((12 + 3 + n) >> 8);
+		header[15] = (char)(12 + 3 + n);
+		assert_int_equal(proxy_header_parse(slice_of(header, 31 + n), &h, &why),
+				 0);
+		assert_int_equal(h.server_name.len, n == 255 ? 255 : 0);
 	}
 }
 
@@ -169,16 +247,15 @@ static void test_headers(void **state)
 static void test_longest_line(void **state)
 {
 	char line[200];
-	struct address a;
+	struct proxy_header h;
 	const char *why;
-	size_t len;
 
 	(void)state;
 	snprintf(line, sizeof(line), "PROXY UNKNOWN %091d\r\n", 0);
-	assert_int_equal(proxy_header_parse(slice_str(line), &a, &len, &why), 0);
-	assert_int_equal(len, 107);
+	assert_int_equal(proxy_header_parse(slice_str(line), &h, &why), 0);
+	assert_int_equal(h.len, 107);
 	snprintf(line, sizeof(line), "PROXY UNKNOWN %092d\r\n", 0);
-	assert_int_equal(proxy_header_parse(slice_str(line), &a, &len, &why), E_SYNTAX);
+	assert_int_equal(proxy_header_parse(slice_str(line), &h, &why), E_SYNTAX);
 }
 
 static void test_forwarded_for(void **state)
@@ -221,9 +298,9 @@ static void test_forwarded_for(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_addresses),     cmocka_unit_test(test_networks),
-		cmocka_unit_test(test_headers),       cmocka_unit_test(test_longest_line),
-		cmocka_unit_test(test_forwarded_for),
+		cmocka_unit_test(test_addresses), cmocka_unit_test(test_networks),
+		cmocka_unit_test(test_headers),   cmocka_unit_test(test_longest_line),
+		cmocka_unit_test(test_tlvs),      cmocka_unit_test(test_forwarded_for),
 	};
 	return cmocka_run_group_tests_name("proxy", tests, NULL, NULL);
 }

@@ -126,15 +126,17 @@ class Ws:
 
     def __init__(self, port, protocols=("wamp.2.json",), path="/ws", host="127.0.0.1",
                  headers=None, timeout=5, unix=None, tls=None, server_name="localhost", session=None,
-                 source=None, preface=b""):
+                 source=None, preface=b"", connected=None):
         """tls: an SSLContext; session: the TLS session to resume; source: the client's address;
-        preface: what is sent before anything else."""
+        preface: what is sent before anything else; connected: a socket that is connected already."""
         self.timeout = timeout * utils.SLOW
         self.buffer = b""
         self.eof = False
         self.reset = False
         self.is_unix = unix is not None
-        if unix:
+        if connected:
+            self.socket = connected
+        elif unix:
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(self.timeout)
             self.socket.connect(str(unix))

@@ -680,11 +680,11 @@ static void sent(struct conn *c, int err, size_t len, unsigned n_messages)
 
 void conn_send(struct conn *c, struct slice framed)
 {
+	if (c->state != CONN_OPEN || !conn_accepts(c, framed.len))
+		return;
 	if (UNLIKELY(c->deflates))
 		framed = conn_deflate(c, framed);
-	if (c->state == CONN_OPEN && conn_accepts(c, framed.len))
-		sent(c, outq_push_frame(&c->stream.out, &c->net->out, framed), framed.len,
-		     1);
+	sent(c, outq_push_frame(&c->stream.out, &c->net->out, framed), framed.len, 1);
 }
 
 bool conn_half_full(const struct conn *c, size_t len)
@@ -697,15 +697,15 @@ bool conn_half_full(const struct conn *c, size_t len)
 
 void conn_send_shared(struct conn *c, struct shared_buf *framed, unsigned n_messages)
 {
+	if (c->state != CONN_OPEN || !conn_accepts(c, framed->len)) {
+		shared_buf_unref(&framed);
+		return;
+	}
 	if (UNLIKELY(c->deflates))
 		framed = conn_deflate_shared(c, framed);
 	size_t len = framed->len;
 
-	if (c->state == CONN_OPEN && conn_accepts(c, len))
-		sent(c, outq_push_shared(&c->stream.out, &c->net->out, framed), len,
-		     n_messages);
-	else
-		shared_buf_unref(&framed);
+	sent(c, outq_push_shared(&c->stream.out, &c->net->out, framed), len, n_messages);
 }
 
 void conn_close(struct conn *c, uint16_t code, const char *reason)

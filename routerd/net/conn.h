@@ -239,7 +239,8 @@ void conn_release(struct conn *c);
 /*
  * Queues a whole framed message (frame_head, then the payload); the bytes are copied.
  * They are written at the end of the turn. If the queue is not empty and would exceed
- * queue_max, the connection is dropped as a slow consumer.
+ * queue_max, the connection is dropped as a slow consumer. A message that will be
+ * compressed counts in full for this, because that is known before it is compressed.
  */
 void conn_send(struct conn *c, struct slice framed);
 

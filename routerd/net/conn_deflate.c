@@ -32,7 +32,7 @@ static struct slice deflate_one(struct net *n, struct slice framed)
 
 static bool may_deflate(const struct conn *c, size_t len)
 {
-	return c->state == CONN_OPEN && c->established && len >= DEFLATE_MIN;
+	return c->established && len >= DEFLATE_MIN;
 }
 
 struct slice conn_deflate(struct conn *c, struct slice framed)

@@ -239,6 +239,141 @@ static void test_no_pings_after_an_early_message(void **state)
 	check_pings(false);
 }
 
+/* --- output --- */
+
+/* One frame, or two, of len bytes each, which shrink a lot. */
+static struct shared_buf *frames(size_t len, int n)
+{
+	struct shared_buf *b = shared_buf_new(len * (size_t)n);
+
+	assert_non_null(b);
+	memset(b->data, 'a', b->len);
+	for (int i = 0; i < n; i++)
+		frame_head(FRAMING_WS_TEXT, len - 4, b->data + (size_t)i * len);
+	return b;
+}
+
+/* All takers share the compressed bytes. */
+static void test_compressed_once(void **state)
+{
+	struct shared_buf *one = frames(2000, 1), *two = frames(2000, 2);
+	struct conn *c[10];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(c); i++)
+		conn_established(c[i] = adopt_deflating());
+	for (size_t i = 0; i < ARRAY_LEN(c); i++) {
+		conn_send_shared(c[i], shared_buf_ref(one), 1);
+		conn_send_shared(c[i], shared_buf_ref(two), 2);
+	}
+	assert_int_equal(counter(NET_DEFLATED), 3);
+	assert_int_equal(counter(NET_DEFLATED_FROM), 3 * 2000);
+	for (n_peers = 0; n_peers < ARRAY_LEN(c);) {
+		bool eof;
+		struct slice got;
+
+		n_peers++;
+		turns();
+		got = get(&eof);
+		assert_int_equal(got.len, counter(NET_DEFLATED_TO));
+		assert_int_equal(got.p[0], 0xc1);
+	}
+	/* a connection without compression gets the bytes as they are */
+	conf.deflate = false;
+	conn_send_shared(join(), shared_buf_ref(one), 1);
+	turns();
+	expect_bytes((char *)one->data, one->len, false);
+	shared_buf_unref(&one);
+	shared_buf_unref(&two);
+}
+
+/* Not before WELCOME, not if it is short, never a control frame. */
+static void test_what_is_sent_plain(void **state)
+{
+	struct shared_buf *b = frames(2000, 1);
+	struct conn *c = adopt_deflating();
+	char many[125];
+	bool eof;
+
+	(void)state;
+	conn_send(c, slice_of(b->data, b->len));
+	conn_send_shared(c, shared_buf_ref(b), 1);
+	turns();
+	assert_int_equal(get(&eof).len, 2 * b->len);
+	conn_established(c);
+	conn_send(c, slice_str("\x81\x05short"));
+	memset(many, 'a', sizeof(many));
+	put_frame(0x89, many, sizeof(many));
+	conn_send_ping(c);
+	turns();
+	assert_int_equal(get(&eof).len, 7 + 2 + sizeof(many) + 2);
+	assert_int_equal(counter(NET_DEFLATED), 0);
+	conn_send(c, slice_of(b->data, b->len));
+	turns();
+	assert_true(get(&eof).len < 100);
+	assert_int_equal(counter(NET_DEFLATED), 1);
+	conn_close(c, WS_CLOSE_NORMAL, "a reason");
+	turns();
+	assert_int_equal(get(&eof).len, 2 + 2 + 8);
+	shared_buf_unref(&b);
+}
+
+/* Compressed frames are not joined with others. */
+static void test_compressed_frames_stay_alone(void **state)
+{
+	struct shared_buf *b = frames(600, 1);
+	struct conn *c = adopt_deflating();
+	struct slice got;
+	bool eof;
+
+	(void)state;
+	conn_established(c);
+	conn_join_frames(c);
+	for (int i = 0; i < 2; i++) {
+		conn_send(c, slice_str("\x81\x01x"));
+		conn_send(c, slice_str("\x81\x01x"));
+		conn_send(c, slice_of(b->data, b->len));
+		conn_send_shared(c, shared_buf_ref(b), 1);
+	}
+	turns();
+	got = get(&eof);
+	for (int i = 0; i < 6; i++) {
+		assert_int_equal(got.p[0], i % 3 == 0 ? 0x81 : 0xc1);
+		if (i % 3 == 0)
+			assert_int_equal(got.p[1], 2);
+		got = slice_from(got, ws_frame_len(got.p));
+	}
+	assert_int_equal(got.len, 0);
+	shared_buf_unref(&b);
+}
+
+/* What the queue does not accept is not compressed, and neither after the end. */
+static void test_no_room(void **state)
+{
+	struct shared_buf *b = frames(60000, 1);
+	struct conn *c[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		c[i] = adopt_deflating();
+	for (int i = 0; i < 2; i++) {
+		/* this is not compressed, so that the queue gets full */
+		while (c[i]->stream.out.memory <= conf.queue_max - 60000)
+			conn_send(c[i], slice_of(b->data, b->len));
+		conn_established(c[i]);
+	}
+	conn_send(c[0], slice_of(b->data, b->len));
+	conn_send_shared(c[1], shared_buf_ref(b), 1);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(c[i]->state, CONN_DEAD);
+		conn_send(c[i], slice_of(b->data, b->len));
+		conn_send_shared(c[i], shared_buf_ref(b), 1);
+	}
+	assert_int_equal(counter(NET_END_SLOW), 2);
+	assert_int_equal(counter(NET_DEFLATED), 0);
+	shared_buf_unref(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -248,6 +383,10 @@ int main(void)
 		T(test_ends_and_pauses),
 		T(test_no_pings_while_it_waits),
 		T(test_no_pings_after_an_early_message),
+		T(test_compressed_once),
+		T(test_what_is_sent_plain),
+		T(test_compressed_frames_stay_alone),
+		T(test_no_room),
 #undef T
 	};
 

@@ -26,11 +26,12 @@ enum {
 	MAX_PEM = 256 << 10,  /* bytes of a file */
 	READ_STEP = 16 << 10, /* bytes read at a time; MAX_PEM is a multiple */
 	MAX_NAMES = 300,      /* bytes of a certificate's names in log lines */
+	MAX_CHAIN = 40 << 10, /* bytes of the certificates that a client is sent */
 	SLOW_RSA_BITS = 3072 + 1,
 };
 
 /* What a file must contain. */
-enum pem_kind { PEM_CERTIFICATES = 0, PEM_KEY = 1 };
+enum pem_kind { PEM_CERTIFICATES = 0, PEM_KEY = 1, PEM_AUTHORITIES = 2 };
 
 /* --- files --- */
 
@@ -78,6 +79,31 @@ static bool read_bytes(const struct pem_file *f, int fd, struct buf *out)
 	return true;
 }
 
+static int64_t time_of(const ASN1_TIME *t)
+{
+	struct tm tm = {0};
+
+	return ASN1_TIME_to_tm(t, &tm) == 1 ? timegm(&tm) : 0;
+}
+
+static bool has_expired(const X509 *x)
+{
+	return time_of(X509_get0_notAfter(x)) <= time(NULL);
+}
+
+/* Warns of an authority with which no client can log in any more. */
+static void check_authorities(const struct pem_file *f, const STACK_OF(X509) * all)
+{
+	for (int i = 0; i < sk_X509_num(all); i++)
+		if (has_expired(sk_X509_value(all, i))) {
+			conf_warn(f->c, f->field,
+				  "%s: certificate %d in it has expired: clients that "
+				  "it has signed cannot connect",
+				  conf_quote(f->path).text, i + 1);
+			return;
+		}
+}
+
 /* Checks that a text is PEM and has at least one certificate. */
 static bool check_text(const struct pem_file *f, struct slice text)
 {
@@ -95,6 +121,8 @@ static bool check_text(const struct pem_file *f, struct slice text)
 		return true;
 	if (pem_certificates(text, &all, &why) != 0)
 		return refuse_pem(f, "expected certificates as PEM: %s", why);
+	if (f->kind == PEM_AUTHORITIES)
+		check_authorities(f, all);
 	sk_X509_pop_free(all, X509_free);
 	return true;
 }
@@ -151,14 +179,14 @@ static void init_text(struct buf *text, size_t n_files)
 
 /* Appends files with certificates. */
 static bool append_files(struct conf *c, const struct conf_strings *paths,
-			 struct buf *text)
+			 enum pem_kind kind, struct buf *text)
 {
 	bool ok = true;
 
 	for (size_t i = 0; i < paths->count && ok; i++)
-		ok = read_pem_file(&(struct pem_file){c, &paths->items[i],
-						      paths->items[i], PEM_CERTIFICATES},
-				   text);
+		ok = read_pem_file(
+			&(struct pem_file){c, &paths->items[i], paths->items[i], kind},
+			text);
 	return ok;
 }
 
@@ -168,7 +196,7 @@ struct slice config_ca_read(struct conf *c, const struct conf_strings *paths)
 	struct buf text;
 
 	init_text(&text, paths->count);
-	if (append_files(c, paths, &text))
+	if (append_files(c, paths, PEM_AUTHORITIES, &text))
 		stored = store_text(c, &text);
 	buf_fini(&text);
 	return stored;
@@ -186,7 +214,7 @@ static bool read_files(struct conf *c, struct config_certificate *pair)
 	init_text(&text, 1 + pair->chain_certificates.count);
 	init_text(&key, 1);
 	ok = read_pem_file(&own, &text) &&
-	     append_files(c, &pair->chain_certificates, &text);
+	     append_files(c, &pair->chain_certificates, PEM_CERTIFICATES, &text);
 	ok = read_pem_file(&secret, &key) && ok;
 	if (ok) {
 		pair->certificates_pem = store_text(c, &text);
@@ -198,13 +226,6 @@ static bool read_files(struct conf *c, struct config_certificate *pair)
 }
 
 /* --- a certificate --- */
-
-static time_t time_of(const ASN1_TIME *t)
-{
-	struct tm tm = {0};
-
-	return ASN1_TIME_to_tm(t, &tm) == 1 ? timegm(&tm) : 0;
-}
 
 /* Formats a name of a certificate. False if clients do not compare this kind of name. */
 static bool name_text(const GENERAL_NAME *name, char *out, size_t size)
@@ -251,7 +272,7 @@ static const char *names_of(struct conf *c, X509 *x)
 
 static void check_dates(struct conf *c, struct config_certificate *pair, const X509 *x)
 {
-	time_t start = time_of(X509_get0_notBefore(x)), now = time(NULL);
+	int64_t start = time_of(X509_get0_notBefore(x)), now = time(NULL);
 
 	pair->expires_s = time_of(X509_get0_notAfter(x));
 	pair->expires =
@@ -346,15 +367,28 @@ static void check_chain(struct conf *c, const struct config_certificate *pair, X
 	/* An authority that clients know may have signed `child` itself. */
 	if (n == 0 && X509_self_signed(own, 0) != 1 && names_its_issuer(own))
 		warn_of_gap(c, pair, own, false);
-	for (int i = 0; i < n; i++) {
-		const X509 *x = sk_X509_value(chain, i);
-
-		if (time_of(X509_get0_notAfter(x)) <= time(NULL))
+	for (int i = 0; i < n; i++)
+		if (has_expired(sk_X509_value(chain, i)))
 			conf_warn(c, &pair->certificate,
 				  "%s: certificate %d of its chain has expired: many "
 				  "clients will refuse it",
 				  conf_quote(pair->certificate).text, i + 2);
-	}
+}
+
+/* A handshake must fit into what may wait for a client that does not read. */
+static void check_size(struct conf *c, const struct config_certificate *pair, X509 *own,
+		       STACK_OF(X509) * chain)
+{
+	int sum = i2d_X509(own, NULL);
+
+	for (int i = 0; i < sk_X509_num(chain) && sum <= MAX_CHAIN; i++)
+		sum += i2d_X509(sk_X509_value(chain, i), NULL);
+	if (sum > MAX_CHAIN)
+		conf_fail(
+			c, &pair->certificate,
+			"%s: the certificates for clients are longer than %d KiB: leave "
+			"out those that are not in the chain",
+			conf_quote(pair->certificate).text, MAX_CHAIN >> 10);
 }
 
 /* --- its key --- */
@@ -424,6 +458,7 @@ static void check_pair(struct conf *c, struct config_certificate *pair,
 		check_use(c, pair, own);
 		check_dates(c, pair, own);
 		check_chain(c, pair, own, all);
+		check_size(c, pair, own, all);
 		check_strength(c, pair, own, key, all);
 	}
 	if (key != NULL && EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA &&

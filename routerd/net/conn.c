@@ -205,8 +205,8 @@ static void log_tls(struct conn *c, const struct frame_input *in)
 	if (in->len > 0 && in->p[0] == TLS_FIRST_OCTET && c->partial.part == NULL)
 		conn_log(c,
 			 "protocol error reason=\"TLS on a port without TLS\" "
-			 "listener=%s suppressed=%u",
-			 c->conf->name);
+			 "listener=%s peer=%s suppressed=%u",
+			 c->conf->name, conn_peer_name(c).text);
 }
 
 static void opening_input(struct conn *c, struct frame_input *in,
@@ -395,6 +395,13 @@ static void read_failed(struct conn *c, int err)
 	}
 	if (c->stream.tls != NULL && (err == E_SYNTAX || err == E_LIMIT)) {
 		conn_tls_failed(c, err);
+		return;
+	}
+	if (err == E_CLOSED && c->stream.tls != NULL &&
+	    c->stream.tls->state == TLS_SHAKING) {
+		/* Many clients that do not like the certificate send no alert. */
+		conn_tls_log(c, "the client has ended the connection");
+		conn_kill(c, CONN_END_TLS);
 		return;
 	}
 	bool eof = err == E_CLOSED && errno == 0;

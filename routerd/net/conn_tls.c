@@ -5,6 +5,15 @@
 #include "common/err.h"
 
 #include <ctype.h>
+#include <openssl/x509_vfy.h>
+
+/* If OpenSSL has refused the client's certificate: why. Else "". */
+static const char *refused_certificate(const struct tls *t)
+{
+	long result = t->ssl == NULL ? X509_V_OK : SSL_get_verify_result(t->ssl);
+
+	return result == X509_V_OK ? "" : X509_verify_cert_error_string(result);
+}
 
 void conn_tls_log(struct conn *c, const char *why)
 {
@@ -12,13 +21,16 @@ void conn_tls_log(struct conn *c, const char *why)
 	const char *name =
 		t->ssl == NULL ? NULL
 			       : SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
+	const char *more = refused_certificate(t);
 
 	conn_log(c,
-		 "tls %s peer=%s listener=%s sni=%s from=%s reason=\"%s\" suppressed=%u",
+		 "tls %s peer=%s listener=%s sni=%s from=%s reason=\"%s%s%s\" "
+		 "suppressed=%u",
 		 t->shaken ? "failed after the handshake" : "handshake failed",
 		 conn_peer_name(c).text, c->conf->name,
 		 name == NULL ? "none" : log_quote(slice_str(name)).text,
-		 why != NULL || t->by_peer ? "peer" : "us", why != NULL ? why : t->why);
+		 why != NULL || t->by_peer ? "peer" : "us", why != NULL ? why : t->why,
+		 more[0] == '\0' ? "" : ": ", more);
 }
 
 /* Answers a client that does not speak TLS. Only HTTP has an answer. */

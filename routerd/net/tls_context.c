@@ -14,7 +14,12 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-enum { CLIENT_DEPTH_MAX = 8 }; /* certificates between a client's and its CA */
+enum {
+	CLIENT_DEPTH_MAX = 8, /* certificates between a client's and its CA */
+	/* Bytes of the names of CAs that clients are sent; without names they may choose
+	 * any certificate that they have. */
+	CLIENT_NAMES_MAX = 8 * 1024,
+};
 
 /* The certificates of one set of names. */
 struct tls_host {
@@ -101,6 +106,28 @@ static bool has_key_like(const struct tls_host *h, EVP_PKEY *key)
 
 /* --- making --- */
 
+static size_t names_len(const STACK_OF(X509) * all)
+{
+	size_t sum = 0;
+
+	for (int i = 0; i < sk_X509_num(all); i++) {
+		X509_NAME *name = X509_get_subject_name(sk_X509_value(all, i));
+		int len = i2d_X509_NAME(name, NULL);
+		sum += len > 0 ? (size_t)len : 0;
+	}
+	return sum;
+}
+
+/* Tells clients by what their certificate must have been signed. */
+static bool add_names(SSL_CTX *ctx, const STACK_OF(X509) * all)
+{
+	bool ok = true;
+
+	for (int i = 0; i < sk_X509_num(all) && ok; i++)
+		ok = SSL_CTX_add_client_CA(ctx, sk_X509_value(all, i)) == 1;
+	return ok;
+}
+
 static bool set_clients(SSL_CTX *ctx, const struct tls_context_conf *conf)
 {
 	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
@@ -115,8 +142,8 @@ static bool set_clients(SSL_CTX *ctx, const struct tls_context_conf *conf)
 	/* so that a client's own certificate may stand in the file */
 	X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
 	for (int i = 0; i < sk_X509_num(all) && ok; i++)
-		ok = X509_STORE_add_cert(store, sk_X509_value(all, i)) == 1 &&
-		     SSL_CTX_add_client_CA(ctx, sk_X509_value(all, i)) == 1;
+		ok = X509_STORE_add_cert(store, sk_X509_value(all, i)) == 1;
+	ok = ok && (names_len(all) > CLIENT_NAMES_MAX || add_names(ctx, all));
 	sk_X509_pop_free(all, X509_free);
 	SSL_CTX_set_verify(ctx,
 			   SSL_VERIFY_PEER | (conf->clients == TLS_CLIENTS_REQUIRED

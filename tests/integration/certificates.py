@@ -116,6 +116,18 @@ class Authority:
         return context
 
 
+def make_named(authority, number):
+    """A certificate, as PEM, with a long subject that contains this number."""
+    key = serialization.load_pem_private_key((authority.folder / f"{authority.name}.key").read_bytes(), None)
+    name = x509.Name([x509.NameAttribute(kind, f"{number:064}") for kind in
+                      (x509.NameOID.COMMON_NAME, x509.NameOID.ORGANIZATION_NAME, x509.NameOID.ORGANIZATIONAL_UNIT_NAME)])
+    issuer = x509.load_pem_x509_certificate(authority.path.read_bytes()).subject
+    now = datetime.datetime.utcnow()
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(issuer).public_key(key.public_key()).serial_number(1)
+    made = made.not_valid_before(now).not_valid_after(now + datetime.timedelta(1))
+    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 

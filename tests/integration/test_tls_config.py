@@ -2,6 +2,7 @@
 """The configuration of TLS: what --check says about certificates, keys and options, and what clients see of
 them."""
 
+import contextlib
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import rawclient
-from certificates import VERSIONS, Authority, authority, open_tls, tls_config, tls_routerd  # noqa: F401
+from certificates import VERSIONS, Authority, authority, make_named, open_tls, tls_config, tls_routerd  # noqa: F401
 from utils import BUILD, SLOW, sanitizer_env, tsan_prefix, wait_for
 
 pytestmark = pytest.mark.one_worker
@@ -51,7 +52,8 @@ def make_files(folder):
     other.make("leaf2", "DNS:localhost")
     last = middle.intermediate("last")
     last.make("leaf", "DNS:localhost")
-    root.make_expired("old")  # stands in for an expired authority, since only its dates are read
+    for name, size in ("fat", 39), ("fatter", 40):
+        root.make(name, "DNS:localhost", extensions=["nsComment=" + "x" * (size << 10)])
     # chains
     put("chain.pem", "leaf.pem", "last.pem", "middle.pem", "ca.pem")
     put("no_order.pem", "leaf.pem", "middle.pem", "last.pem")
@@ -59,6 +61,7 @@ def make_files(folder):
     put("wrong.pem", "leaf.pem", "other.pem")
     put("leaf_last.pem", "last.pem", "leaf.pem")
     put("public_chain.pem", "public.pem", "ca.pem")
+    put("old_ca.pem", "last.pem", "expired.pem")
     put("weak_chain.pem", "good.pem", "weak.pem")
     # forms of files
     put("empty.pem")
@@ -204,6 +207,7 @@ def test_owners_of_keys(files, owner, group, mode, text):
     ("wrong", "leaf", 0, r"warning: wrong.pem: .* is missing: \"/CN\\x3dTest last\""),
     ("leaf_last", "leaf", 78, "leaf_last.pem: the server's own certificate must be the first, but the key is that of "
                               "certificate 2"),
+    ("fat", None, 0, None), ("fatter", None, 78, "fatter.pem: the certificates for clients are longer than 40 KiB: "),
     ("weak", None, 78, "weak.pem: OpenSSL refuses to use this certificate: ee key too small"),
     ("weak_chain", "good", 78, "weak_chain.pem: OpenSSL refuses to use this certificate: ")])
 def test_certificates(files, name, key, code, text):
@@ -220,6 +224,13 @@ def test_slow_and_fast_keys(files):
     assert code == 0 and said_about(files, said, '"slow.key"') == [
         "warning: slow.key: each login with an RSA key of 4096 bits takes 2 ms or more: use an ECDSA key (prime256v1)"]
     assert said.count("warning") == 2, said  # the other one is about anonymous clients
+
+
+def test_expired_authorities(files):
+    tls = {**GOOD, "ca_certificates": ["ca.pem", "old_ca.pem"], "client_certificates": "optional"}
+    code, said = run(files, "--check", tls)
+    assert code == 0 and said_about(files, said, '"old_ca.pem"') == [
+        "warning: old_ca.pem: certificate 2 in it has expired: clients that it has signed cannot connect"], said
 
 
 def test_each_certificate_of_a_transport_is_checked(files):
@@ -356,11 +367,11 @@ def test_a_reload_says_that_new_certificates_need_a_restart(authority, folder, s
 # --- what clients see -----------------------------------------------------------------------
 
 
-def s_client(routerd, *argv, name="localhost"):
+def s_client(routerd, *argv, name="localhost", cwd=None, text=""):
     """What openssl says about a connection; None if the handshake failed."""
     names = ["-servername", name] if name else ["-noservername"]
     done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{routerd.port()}", *names, *argv],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20 * SLOW)
+                          input=text, capture_output=True, text=True, cwd=cwd, timeout=20 * SLOW)
     return done.stdout if done.returncode == 0 else None
 
 
@@ -423,6 +434,14 @@ def test_chain(authority, folder, start_routerd, open_tls):
     routerd.wait_log('tls handshake failed .* from=peer reason=".*unknown ca')
 
 
+def test_the_longest_chain(authority, start_routerd, open_tls):
+    fat = authority.make("fat", "DNS:localhost", extensions=["nsComment=" + "x" * (39 << 10)])
+    tls = {**fat, "ca_certificates": ["ca.pem"], "client_certificates": "optional"}
+    routerd = start_routerd(tls_config(authority, tls, cryptosign=False))
+    for version in VERSIONS:
+        open_tls(routerd, version=version).join()
+
+
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_names_and_protocols(authority, start_routerd, version):
     """Each SNI gets its certificate, whatever ALPN says, and the kind of key that the client knows."""
@@ -461,18 +480,80 @@ def test_a_client_certificate_stands_in_the_file(authority, folder, start_router
     for name in "known", "unknown":
         stranger.make(name)
     stranger.make_expired("late")
-    tls = {**authority.server(), "ca_certificates": ["known.pem", "late.pem"], "client_certificates": "required"}
+    stranger.make("server_only", extensions=["extendedKeyUsage=serverAuth"])
+    tls = {**authority.server(), "ca_certificates": ["known.pem", "late.pem", "server_only.pem"], "client_certificates": "required"}
     routerd = start_routerd(tls_config(authority, tls, cryptosign=False))
     open_tls(routerd, context=authority.trust(version, "known")).join()
-    for name in "unknown", "stranger", "late":
+    reasons = {"unknown": "unable to get local issuer certificate", "stranger": "self-signed certificate",
+               "late": "certificate has expired", "server_only": "unsuitable certificate purpose"}
+    for name in reasons:
         with pytest.raises((ssl.SSLError, rawclient.Closed, ConnectionError)):
             open_tls(routerd, context=authority.trust(version, name))
-    wait_for(lambda: routerd.log().count("tls handshake failed") == 3, "the log lines")
-    assert routerd.log().count('from=us reason="certificate verify failed"') == 3
+    wait_for(lambda: routerd.log().count("tls handshake failed") == len(reasons), "the log lines")
+    for reason in reasons.values():
+        assert routerd.log().count(f'from=us reason="certificate verify failed: {reason}"') == 1
     open_tls(routerd, context=authority.trust(version, "known")).join()
+
+
+def test_many_client_certificates_stand_in_the_file(authority, folder, start_routerd, open_tls):
+    """Their names alone are longer than what a handshake can carry, so clients are not sent them."""
+    authority.make("known")
+    texts = [make_named(authority, number) for number in range(300)]
+    (folder / "many.pem").write_bytes(b"".join(texts) + (folder / "known.pem").read_bytes())
+    tls = {**authority.server(), "ca_certificates": ["many.pem"], "client_certificates": "required"}
+    routerd = start_routerd(tls_config(authority, tls, cryptosign=False))
+    for version in VERSIONS:
+        open_tls(routerd, context=authority.trust(version, "known")).join()
+    assert "No client certificate CA names sent" in s_client(routerd, "-tls1_2", "-cert", "known.pem", "-key", "known.key",
+                                                             cwd=folder)
+
+
+def test_few_names_are_sent(authority, folder, start_routerd):
+    """A browser offers its user only the certificates that fit."""
+    other = Authority(folder, "other")
+    other.make("known")
+    tls = {**authority.server(), "ca_certificates": ["ca.pem", "other.pem"], "client_certificates": "optional"}
+    routerd = start_routerd(tls_config(authority, tls, cryptosign=False))
+    assert "Acceptable client certificate CA names\nCN = Test ca\nCN = Test other\n" in s_client(routerd)
 
 
 # --- the wrong protocol, and counters -------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", ["half", "server_hello"])
+@pytest.mark.parametrize("version", VERSIONS, ids=str)
+def test_a_client_hangs_up(authority, start_routerd, version, after):
+    """It may not like the certificate, and sends no alert."""
+    routerd = start_routerd(tls_config(authority, cryptosign=False))
+    out, context = ssl.MemoryBIO(), authority.trust(version)
+    tls = context.wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    hello = out.read()
+    with socket.create_connection(("127.0.0.1", routerd.port()), 10) as s:
+        if after == "half":
+            s.sendall(hello[:50])
+            wait_for(lambda: routerd.total("tls_handshakes_started") == 1, "the handshake to begin")
+        else:
+            s.sendall(hello)
+            assert s.recv(1) == b"\x16"
+    routerd.wait_log(rf'tls handshake failed peer=tcp4:\S+ listener=public sni={"none" if after == "half" else "localhost"} '
+                     'from=peer reason="the client has ended the connection"')
+    assert routerd.log().count("tls handshake failed") == routerd.total("closed_tls_failed") == 1
+
+
+def test_a_connection_without_a_byte_is_no_failure(tls_routerd):
+    """Proxies and other programs check a port in this way."""
+    socket.create_connection(("127.0.0.1", tls_routerd.port()), 10).close()
+    wait_for(lambda: tls_routerd.total("connections_freed") == 1, "the end")
+    assert "tls" not in tls_routerd.log().split("counters")[0].split("ready")[1]
+
+
+def test_no_renegotiation_no_early_data(tls_routerd):
+    assert s_client(tls_routerd, "-tls1_2", text="R\n") is None
+    # the client waits for the answer, so it has read the ticket
+    said = s_client(tls_routerd, "-tls1_3", "-ign_eof", text="GET / HTTP/1.0\r\n\r\n")
+    assert "Compression: NONE" in said and "Max Early Data: 0" in said
 
 
 def test_plain_http_gets_an_answer_in_clear(tls_routerd):
@@ -505,10 +586,11 @@ def test_too_many_waiting_handshakes(authority, start_routerd, open_tls):
     config["transports"][0]["options"] = {"open_handshake_timeout": 60000}
     routerd = start_routerd(config)
     waiting = []
-    for _ in range(2400):
-        waiting.append(socket.create_connection(("127.0.0.1", routerd.port())))
-        waiting[-1].sendall(b"\x16")
     try:
+        for _ in range(2400):
+            waiting.append(socket.create_connection(("127.0.0.1", routerd.port())))
+            with contextlib.suppress(ConnectionError):  # a refused one
+                waiting[-1].sendall(b"\x16")
         wait_for(lambda: routerd.total("tls_refused") > 0, "the refusal")
     finally:
         for s in waiting:

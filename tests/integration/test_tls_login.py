@@ -464,8 +464,8 @@ def test_static_login_by_certificate(authority, folder, start_routerd, open_tls,
             assert client.expect(ABORT)[2] == "wamp.error.not_authorized"
 
 
-ALERTS = {"none": "peer did not return a certificate", "other": "certificate verify failed",
-          "expired": "certificate verify failed"}
+ALERTS = {"none": "peer did not return a certificate", "expired": "certificate verify failed: certificate has expired",
+          "other": "certificate verify failed: unable to get local issuer certificate"}
 
 
 @pytest.mark.parametrize("rule", ["optional", "required"])

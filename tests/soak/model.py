@@ -149,6 +149,12 @@ class Realm:
                            matches(*key, call.uri) for session in self.sessions.values() if session.until is not None
                            for key in session.unconfirmed())
 
+    def unconfirmed_callees(self, uri):
+        """The sessions that may have a registration of this URI without having read REGISTERED."""
+        return [session for key, session in [*self.unconfirmed, *((key, session) for session in self.sessions.values()
+                                                                  for key in session.unconfirmed())]
+                if matches(*key, uri)]
+
     def left(self, session):
         """The router says that this session has left."""
         self.gone.setdefault(session.id, self.world.tick)

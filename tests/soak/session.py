@@ -401,7 +401,7 @@ class Session:
     # calls: the callee
 
     def may_miss(self):
-        """Whether there may be invocations that cannot be delivered. They have numbers, too."""
+        """Whether there may be messages that cannot be delivered."""
         return self.serializer == "json" or self.max_message < 1 << 24
 
     def on_invocation(self, message):
@@ -410,8 +410,7 @@ class Session:
         if old is not None:
             self.on_chunk(old, details, payload)
             return
-        check(number == self.last_invocation + 1 or (number > self.last_invocation and self.may_miss()),
-              "the number of the invocation", self.last_invocation)
+        check(number == self.last_invocation + 1, "the number of the invocation", self.last_invocation)
         self.last_invocation = number
         holding = self.registrations.get(id)
         check(holding, "an invocation of a registration that the session does not have")
@@ -474,10 +473,7 @@ class Session:
     def on_interrupt(self, message):
         _, number, options = message
         invocation = self.invocations.get(number)
-        check(invocation or self.may_miss(), "INTERRUPT without an invocation")
-        if not invocation:
-            self.world.count("INTERRUPT without an invocation")
-            return
+        check(invocation, "INTERRUPT without an invocation")
         check(self.has("callee", "call_canceling"), "INTERRUPT, but it did not announce call_canceling")
         check(not invocation.is_interrupted, "a second INTERRUPT")
         check(options.get("mode") in ("kill", "killnowait"), "the mode")
@@ -546,6 +542,8 @@ class Session:
         name = uri.removeprefix("wamp.error.")
         matching = self.realm.registrations_of(call.uri)
         stable = [h for h in matching if h.is_certain() and h.since < call.tick]
+        # those whose REGISTERED is on its way may get calls
+        new = self.realm.unconfirmed_callees(call.uri)
         if name == "canceled":
             return bool(call.cancels) or len(stable) < len(matching) or self.realm.has_lost(call, True) or any(
                 i.holding.session.until is not None for i in call.invocations)
@@ -558,16 +556,14 @@ class Session:
         if name == "no_available_callee":
             return (bool(call.invocations) or call.is_input or len(stable) < len(matching) or not stable
                     or self.realm.has_lost(call) or any(h.concurrency for h in stable)
-                    # REGISTERED is on its way, and the new callee is busy already
-                    or any(matches(*key, call.uri) for session in self.realm.sessions.values()
-                           for key in session.unconfirmed()))
+                    or new != [])  # the new callee is busy already
         if name == "feature_not_supported":
             return call.is_input or "ppt_scheme" in call.options or "enc_algo" in call.options or any(
                 i.is_passthru for i in call.invocations)
         if name == "invalid_argument":
             return call.is_wild or any(i.is_wild for i in call.invocations)
         # those that may have had the call: some have left, or unregistered, meanwhile
-        callees = [*(h.session for h in matching), *(i.holding.session for i in call.invocations),
+        callees = [*new, *(h.session for h in matching), *(i.holding.session for i in call.invocations),
                    *(session for tick, key, session in self.realm.lost if tick > call.tick and matches(*key, call.uri))]
         if name == "unavailable":
             return self.was_slow or any(x.was_slow for x in callees)

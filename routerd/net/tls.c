@@ -31,8 +31,12 @@ enum {
 	LAST_ALERT_MAX = 256, /* more than an alert and the rest of a record */
 	/* With less room in `left` than this, input waits. */
 	READ_MIN = 4 * 1024,
-	IDLE_RECORDS_MAX = 32, /* in a row without data, after the handshake */
-	WAIT_MAX_MS = 4000,    /* clients give up after 5 s */
+	/*
+	 * Records without data, in a row or in one read, after the handshake. A client
+	 * may send a few; each may cost as much as a message.
+	 */
+	IDLE_RECORDS_MAX = 32,
+	WAIT_MAX_MS = 4000, /* clients give up after 5 s */
 	FIRST_COST_NS = 1000 * 1000,
 	/* How long a handshake that others wait for may take: a few round trips. */
 	SLOT_MS = 2000,
@@ -563,7 +567,8 @@ static int decrypt(struct net *n, struct tls *t, size_t *got_out)
 		if (SSL_read_ex(t->ssl, n->scratch + *got_out, NET_SCRATCH - *got_out,
 				&got) == 1) {
 			*got_out += got;
-			t->idle_records = 0;
+			if (t->idle_records > 0)
+				t->idle_records--;
 			continue;
 		}
 		switch (SSL_get_error(t->ssl, 0)) {
@@ -641,6 +646,8 @@ int tls_read(struct net *n, struct tls *t, struct outq *q, size_t *got_out)
 		return E_AGAIN;
 	w->feed = slice_of(w->in, len);
 	err = handle_records(n, t, got_out);
+	if (*got_out > 0)
+		t->idle_records = 0;
 	w->feed = slice_of(NULL, 0);
 	kept = keep_output(n, t, q, 0);
 	if (kept == E_LIMIT)

@@ -54,7 +54,7 @@ struct tls {
 	bool broke;          /* a record was not valid, and the caller was not told yet */
 	bool notified;       /* close_notify was written */
 	bool by_peer;        /* `why` is an alert of the client */
-	uint8_t idle_records; /* records since the last one with data */
+	uint8_t idle_records; /* records without data since the last read with some */
 };
 
 TAILQ_HEAD(tls_list, tls);

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TLS clients that attack: floods of records without data, handshakes that never end."""
+
+import select
+import socket
+import ssl
+import time
+
+import pytest
+import rawclient
+from certificates import VERSIONS, authority, open_tls, tls_config  # noqa: F401
+from tlsrecords import ALERT, DATA, HANDSHAKE, Forger
+from utils import SLOW, wait_for
+
+MIB = 1 << 20
+TLS_12, TLS_13 = VERSIONS
+USER_CANCELED = b"\x01\x5a"  # a warning
+RAW_PING = b"\x01\0\0\0"
+
+# What a client can send without data: the version, how to make a record of it, how many of them are
+# harmless, and why the router ends a flood of them.
+SILENT = {
+    "empty-12": (TLS_12, lambda r: r.record(DATA, b""), 30, "too many records without data"),
+    "empty-13": (TLS_13, lambda r: r.record(DATA, b""), 30, "too many records without data"),
+    "warning-12": (TLS_12, lambda r: r.record(ALERT, USER_CANCELED), 4, "too many warn alerts"),
+    "warning-13": (TLS_13, lambda r: r.record(ALERT, USER_CANCELED), 4, "too many warn alerts"),
+    "key-update-13": (TLS_13, lambda r: r.key_update(), 30, "too many records without data"),
+    "renegotiation-12": (TLS_12, lambda r: r.record(HANDSHAKE, r.hello), 4, "too many records without data"),
+}
+
+
+@pytest.fixture(params=SILENT)
+def silent(request):
+    return SILENT[request.param]
+
+
+@pytest.fixture
+def storm_routerd(authority, start_routerd):
+    return start_routerd(tls_config(authority, cryptosign=False))
+
+
+@pytest.fixture
+def forge(authority, open_tls, storm_routerd):
+    """forge(version) -> a client in a session, whose socket can send any records."""
+
+    def go(version):
+        client = open_tls(storm_routerd, rawclient.RawSocket, context=Forger(authority, version))
+        client.join()
+        return client
+
+    return go
+
+
+def send_silent(client, make, count):
+    client.socket.raw.sendall(b"".join(make(client.socket) for _ in range(count)))
+
+
+def test_a_few_records_without_data_are_harmless(storm_routerd, forge, open_tls, silent):
+    version, make, few, _ = silent
+    client, honest = forge(version), open_tls(storm_routerd)
+    honest.join()
+    subscription = honest.subscribe("com.example.t")
+    for i in range(5):
+        send_silent(client, make, few)
+        client.publish("com.example.t", [i])
+        assert honest.event(subscription) == ([i], {})
+    assert storm_routerd.total("closed_tls_failed") == 0
+
+
+def has_ended(s):
+    """Has the router ended this connection? Reads nothing."""
+    poll = select.poll()
+    poll.register(s, select.POLLRDHUP)
+    return bool(poll.poll(0))
+
+
+def flood(client, make):
+    """Sends until the router has ended the connection, and reads nothing."""
+    for _ in range(1000):
+        try:
+            send_silent(client, make, 100)
+        except ConnectionError:
+            return
+        if has_ended(client.socket.raw):
+            client.close_socket()
+            return
+    pytest.fail("the flood goes on")
+
+
+def check_floods(routerd, forge, open_tls, version, make, why):
+    """Each of many floods ends its own connection, and nobody else notices."""
+    honest = open_tls(routerd)
+    honest.join()
+    count, memory = 20, []
+    for n in range(1, count + 1):
+        flood(forge(version), make)
+        assert honest.call("wamp.session.count") == ([1], {})
+        assert routerd.total("closed_tls_failed") == n
+        memory.append(routerd.rss())
+    assert routerd.total("sessions") == 1
+    routerd.wait_log(f'tls failed after the handshake .* from=us reason="{why}"')
+    assert memory[-1] - memory[count // 2] < MIB * SLOW
+
+
+def test_a_flood_of_records_without_data_is_cut_off(storm_routerd, forge, open_tls, silent):
+    version, make, _, why = silent
+    check_floods(storm_routerd, forge, open_tls, version, make, why)
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=str)
+def test_a_flood_between_data_is_cut_off(storm_routerd, forge, open_tls, version):
+    """Each record without data is followed by one with data."""
+
+    def make(records):
+        silent = records.key_update() if version == TLS_13 else records.record(DATA, b"")
+        return silent + records.record(DATA, RAW_PING)
+
+    check_floods(storm_routerd, forge, open_tls, version, make, "too many records without data")
+
+
+# --- handshakes that do not go on -----------------------------------------------------------
+
+
+def client_hello(authority):
+    """The bytes with which a handshake begins."""
+    out = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        authority.trust().wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost").do_handshake()
+    return out.read()
+
+
+def test_half_a_client_hello_ends_at_the_deadline(authority, start_routerd, open_tls):
+    config = tls_config(authority, cryptosign=False)
+    config["transports"][0]["options"] = {"open_handshake_timeout": 1000}
+    routerd = start_routerd(config)
+    honest = open_tls(routerd)
+    honest.join()
+    hello = client_hello(authority)
+    silent = [socket.create_connection(("127.0.0.1", routerd.port())) for _ in range(50)]
+    for s in silent:
+        s.sendall(hello[:len(hello) // 2])
+    # Octets that trickle in do not move the deadline.
+    trickle = [socket.create_connection(("127.0.0.1", routerd.port())) for _ in range(2)]
+    sent = 0
+    while not all(has_ended(s) for s in trickle):
+        assert sent < len(hello) - 1, "the deadline has moved"
+        for s in trickle:
+            try:
+                s.send(hello[sent:sent + 1])
+            except ConnectionError:
+                pass
+        sent += 1
+        assert honest.call("wamp.session.count") == ([1], {})
+        time.sleep(0.02)
+    wait_for(lambda: all(has_ended(s) for s in silent), "the silent clients to be closed")
+    routerd.wait_log('tls handshake failed .* sni=none from=peer reason="timeout"')
+    assert routerd.total("closed_handshake_timeout") == 52
+    assert routerd.total("connections") == 1
+    for s in silent + trickle:
+        s.close()

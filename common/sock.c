@@ -33,6 +33,13 @@ void sock_close(int *fd)
 	errno = saved;
 }
 
+void sock_reset_at_close(int fd)
+{
+	const struct linger now = {.l_onoff = 1};
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
 static int unix_address(const char *path, struct sockaddr_un *out)
 {
 	size_t len = strlen(path);

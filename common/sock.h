@@ -67,6 +67,9 @@ int sock_write(int fd, const void *data, size_t n, size_t *put_out) MUSTCHECK;
 /* Closes *fd and sets it to -1. Does nothing if it is -1. Keeps errno. */
 void sock_close(int *fd);
 
+/* Makes the close of a TCP socket reset the connection, and forget all output. */
+void sock_reset_at_close(int fd);
+
 /*
  * Gets the process, user and group of the other end of a Unix socket, as they were when
  * it connected or began to listen.

@@ -683,13 +683,16 @@ void worker_set_live(struct worker *w, size_t listener, _Atomic uint32_t *live,
 int worker_use_tls(struct worker *w, struct tls_context *const contexts[],
 		   const struct tls_ticket_seed *seed)
 {
-	unsigned max = (unsigned)w->config->limits.handshakes / w->n_workers;
+	unsigned all = (unsigned)w->config->limits.handshakes;
+	/* The first workers share what cannot be divided. */
+	unsigned max = all / w->n_workers + (w->index < all % w->n_workers);
 	bool any = false;
 
 	for (size_t i = 0; i < w->config->n_listeners; i++) {
 		w->conn_confs[i].tls = contexts[i];
 		any = any || contexts[i] != NULL;
 	}
+	/* Clients cannot choose their worker, so each worker must have a slot. */
 	return any ? net_use_tls(&w->net, max > 0 ? max : 1, seed) : 0;
 }
 

@@ -511,17 +511,14 @@ static void on_header(evutil_socket_t fd, short what, void *arg)
 		event_base_loopbreak(loop_base(n->loop));
 }
 
-/* Resets a connection at once. An answer might need a TLS handshake. */
-static void reset_at_once(struct net *n, int fd, const struct conn_conf *conf,
-			  enum net_counter counter, const char *why)
+/* Closes a connection at once. An answer might need a TLS handshake. */
+static void close_at_once(struct net *n, int fd, const struct conn_conf *conf,
+			  enum net_counter counter, const char *how, const char *why)
 {
-	struct stream s = {.fd = fd};
-
 	net_count(n, counter, 1);
 	net_log(n, LOG_LEVEL_WARN, n->name,
-		"connection reset: %s peer=%s listener=%s suppressed=%u", why,
+		"connection %s: %s peer=%s listener=%s suppressed=%u", how, why,
 		sock_peer_name(fd).text, conf->name);
-	stream_reset_at_close(&s);
 	sock_close(&fd);
 	conn_count_down(conf, false);
 }
@@ -534,7 +531,9 @@ static void refuse_stranger(struct net *n, int fd, const struct conn_conf *conf,
 			    const struct address *peer)
 {
 	if (peer->family != ADDRESS_UNKNOWN) {
-		reset_at_once(n, fd, conf, NET_PROXY_STRANGERS, "not from a proxy");
+		sock_reset_at_close(fd);
+		close_at_once(n, fd, conf, NET_PROXY_STRANGERS, "reset",
+			      "not from a proxy");
 		return;
 	}
 	log_debug(n->name, "connection closed by peer at once listener=%s", conf->name);
@@ -573,7 +572,9 @@ struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf)
 		return NULL;
 	}
 	if (why != NULL) {
-		reset_at_once(n, fd, conf, NET_TLS_REFUSED, why);
+		/* No reset: some clients would take it for a failure to connect, and give
+		 * up. */
+		close_at_once(n, fd, conf, NET_TLS_REFUSED, "closed", why);
 		return NULL;
 	}
 	c = adopt(n, fd, conf, &peer);

@@ -16,7 +16,7 @@ static void refuse_header(struct conn *c, const char *why)
 		 "connection reset: bad PROXY header reason=\"%s\" peer=%s listener=%s "
 		 "suppressed=%u",
 		 why, conn_peer_name(c).text, c->conf->name);
-	stream_reset_at_close(&c->stream);
+	sock_reset_at_close(c->stream.fd);
 	conn_kill(c, CONN_END_PROXY);
 }
 

@@ -205,7 +205,7 @@ static void release(struct conn *c)
 	 * login that would be wrong, so reset the connection. */
 	if (c->framing == CONN_RAWSOCKET && !c->established && !c->stream.shut &&
 	    c->end != CONN_END_PEER && c->end != CONN_END_LOST)
-		stream_reset_at_close(&c->stream);
+		sock_reset_at_close(c->stream.fd);
 	wheel_cancel(&c->net->wheel, &c->deadline);
 	stream_release(c->net, &c->stream);
 	conn_partial_free(c, &c->partial);

@@ -132,8 +132,8 @@ enum conn_end {
 	X(TLS_MISSING, "tls_missing", COUNTER,                                           \
 	  "connections to a port with TLS whose client did not speak TLS")               \
 	X(TLS_REFUSED, "tls_refused", COUNTER,                                           \
-	  "connections reset because too many TLS handshakes were waiting, or because "  \
-	  "of queued_total")                                                             \
+	  "connections closed at once because too many TLS handshakes were waiting, or " \
+	  "because of queued_total")                                                     \
 	X(DEFLATE_AGREED, "compression_agreed", COUNTER,                                 \
 	  "WebSocket connections that may compress messages")                            \
 	X(DEFLATE_DECLINED, "compression_declined", COUNTER,                             \

@@ -164,13 +164,6 @@ int stream_shutdown(struct net *n, struct stream *s)
 	return shutdown(s->fd, SHUT_WR) == 0 ? 0 : E_SYS;
 }
 
-void stream_reset_at_close(struct stream *s)
-{
-	const struct linger now = {.l_onoff = 1};
-
-	(void)setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-}
-
 void stream_release(struct net *n, struct stream *s)
 {
 	event_del(&s->ev);

@@ -98,9 +98,6 @@ static inline bool stream_drained(const struct stream *s)
  */
 int stream_shutdown(struct net *n, struct stream *s) MUSTCHECK;
 
-/* Makes the close of a TCP socket reset the connection. */
-void stream_reset_at_close(struct stream *s);
-
 /* Unregisters the events and drops the queue. The caller closes the socket. */
 void stream_release(struct net *n, struct stream *s);
 

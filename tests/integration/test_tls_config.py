@@ -581,7 +581,7 @@ def test_a_full_listener_says_nothing_in_clear(authority, start_routerd, open_tl
 
 
 def test_too_many_waiting_handshakes(authority, start_routerd, open_tls):
-    """They cost 1 ms each until the first has been measured. More than 4 s of them: new connections are reset."""
+    """They cost 1 ms each until the first has been measured. More than 4 s of them: new connections are closed at once."""
     config = tls_config(authority, cryptosign=False, limits={"handshakes": 1})
     config["transports"][0]["options"] = {"open_handshake_timeout": 60000}
     routerd = start_routerd(config)

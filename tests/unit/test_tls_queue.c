@@ -54,6 +54,26 @@ static void test_half_a_handshake_has_a_deadline(void **state)
 	(void)c;
 }
 
+/* The deadline counts from the connect, through TLS, until the login has succeeded. */
+static void test_one_deadline_for_all(void **state)
+{
+	SSL *client;
+	struct conn *c = adopt_tls(&client);
+	uint8_t answer[4];
+
+	(void)state;
+	advance(2500);
+	assert_true(shake_hands(client));
+	advance(1500);
+	say(client, "\x7f\xf3\0\0", 4);
+	assert_int_equal(receive(client, answer, 4), 4);
+	assert_int_equal(c->state, CONN_OPEN);
+	advance(900);
+	assert_int_equal(counter(NET_END_HANDSHAKE), 0);
+	advance(300);
+	assert_int_equal(counter(NET_END_HANDSHAKE), 1);
+}
+
 /* A turn begins at least one part of a handshake, and flights come before hellos. */
 static void test_order(void **state)
 {
@@ -153,6 +173,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_handshakes_wait_for_a_slot),
 		T(test_half_a_handshake_has_a_deadline),
+		T(test_one_deadline_for_all),
 		T(test_order),
 		T(test_overload),
 		T(test_memory_of_sessions),

@@ -155,9 +155,9 @@ def tls_routerd(authority, start_routerd, threads):
 def open_tls(clients, authority):
     """open_tls(routerd, transport=Ws, **kw) -> a rawclient.Client over TLS that has not joined."""
 
-    def go(routerd, transport=rawclient.Ws, serializer="json", version=None, context=None, **kw):
+    def go(routerd, transport=rawclient.Ws, serializer="json", version=None, context=None, listener=0, **kw):
         context = context or authority.trust(version)
-        client = rawclient.Client(**routerd.address(), serializer=serializer, transport=transport,
+        client = rawclient.Client(**routerd.address(listener), serializer=serializer, transport=transport,
                                   tls=context, **kw)
         clients.append(client)
         return client

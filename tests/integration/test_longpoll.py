@@ -32,9 +32,10 @@ class LongPoll:
         self.timeout = timeout * SLOW
         self.path = path
         self.headers = headers or {}
+        source = source and (source, 0)
         self.sender, self.receiver = (
-            http.client.HTTPSConnection("localhost", port, timeout=self.timeout, context=tls) if tls
-            else http.client.HTTPConnection(host, port, timeout=self.timeout, source_address=source and (source, 0))
+            http.client.HTTPSConnection("localhost", port, timeout=self.timeout, context=tls, source_address=source) if tls
+            else http.client.HTTPConnection(host, port, timeout=self.timeout, source_address=source)
             for _ in range(2))
         status, body = self.post(self.sender, "open", json.dumps({"protocols": list(protocols)}))
         if status != 200:

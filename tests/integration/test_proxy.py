@@ -9,11 +9,13 @@ import socket
 import struct
 import subprocess
 
+import peers
 import pytest
 import rawclient
 from authenticator import Deny, principal
 from certificates import Authority
 from test_longpoll import LongPoll
+from test_tls_login import NO_TLS, bound_site, fingerprint, log_in_bound, refusal_of
 from utils import ROOT, SLOW, Key, free_port, router_config, wait_for
 
 EXAMPLES = ROOT / "etc/examples"
@@ -75,7 +77,7 @@ def open(clients):
 
 
 def own_name(client):
-    return "tcp4:{}:{}".format(*client.socket.getsockname())
+    return "tcp{}:{}:{}".format(6 if client.socket.family == socket.AF_INET6 else 4, *client.socket.getsockname()[:2])
 
 
 def peer_of(client):
@@ -181,6 +183,7 @@ def test_half_a_header(start_routerd):
         with contextlib.suppress(ConnectionError):
             assert s.recv(100) == b""
     routerd.wait_log('connection closed reason="handshake timeout" listener=public')
+    assert routerd.total("closed_handshake_timeout") == 1
     wait_for(lambda: routerd.total("closed_lost") == 1, "the other connection to be closed")
     assert "bad PROXY header" not in routerd.log()
 
@@ -219,10 +222,10 @@ def told(fake):
 
 
 def expect_peer(routerd, told, client, peer, proxy):
-    """Joins. The client, the authenticator and the log are told this peer, and this proxy if there is one."""
+    """Joins. The client, the authenticator and the log are told this peer, and this proxy (a pattern) if there is one."""
     details = client.join(key=KEY)
     assert details["authextra"]["x_cb_peer"] == told[-1]["peer"] == peer
-    assert told[-1].get("proxied_by") == proxy
+    assert re.fullmatch(proxy or "None", str(told[-1].get("proxied_by")))
     by = f" proxied_by={proxy}" if proxy else " suppressed"
     routerd.wait_log(rf"session opened session={client.welcome[1]} .* peer={re.escape(peer)} listener=public{by}")
 
@@ -276,6 +279,57 @@ def test_what_a_header_tells_about_tls(start_routerd, folder, told, open, tls):
                 expected = {"version": "1.3", "cipher": "TLS_AES_256_GCM_SHA384", "sni": "localhost"}
             assert told[-1].get("tls") == expected, tlvs
             assert told[-1]["channel_type"] == ("tls" if tls else "tcp")
+
+
+# --- TLS of the client, and of the proxy -------------------------------------------------------
+
+PEER = address("192.0.2.7")
+# how a client comes through the proxy; does its TLS end at routerd?
+WAYS = {
+    "no proxy": ({}, True),
+    "v1": ({"preface": HEADERS["v1"][0]}, True),
+    "v2": ({"preface": v2(0x11, PEER, tail=AUTHORITY)}, True),
+    "v2, TLS passes": ({"preface": v2(0x11, PEER, tail=ssl_tlv(client=0))}, True),
+    "v2, TLS ends": ({"preface": v2(0x11, PEER, tail=ssl_tlv(VERSION))}, False),
+    "XFF": ({"headers": {"X-Forwarded-For": "192.0.2.7"}}, False),
+    "XFF of a stranger": ({"headers": {"X-Forwarded-For": "192.0.2.7"}, "source": "127.0.0.2"}, True),
+    "XFF behind v1": ({"preface": b"PROXY TCP4 127.0.0.1 127.0.0.1 5 443\r\n", "headers": {"X-Forwarded-For": "192.0.2.7"}}, False),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_bindings_and_certificates(start_routerd, folder, open, way, tls):
+    """A client can bind its login to TLS, and log in by its certificate, only if its TLS ends at routerd."""
+    how, ends_here = WAYS[way]
+    authority = Authority(folder)
+    authority.make("client01")
+    config = bound_site(authority)
+    listener = config["transports"][0]
+    listener["options"] = {"trusted_proxies": ["127.0.0.1"]}
+    listener["endpoint"]["tls"] = {**authority.server(), "ca_certificates": ["ca.pem"], "client_certificates": "optional"}
+    listener["auth"]["tls"] = {"type": "static", "principals": {
+        "client01": {"role": "device", "certificate-sha256": [fingerprint(folder, "client01")]}}}
+    if "preface" in how:
+        listener["endpoint"]["proxy_protocol"] = {"from": ["127.0.0.1"]}
+    if not tls:
+        del listener["endpoint"]["tls"], listener["auth"]["tls"]
+    routerd = start_routerd(config)
+
+    def client():
+        return open(routerd, tls=authority.trust(client="client01") if tls else None, **how)
+
+    if tls and ends_here:
+        log_in_bound(client())
+    else:
+        for binding in "tls-unique", "tls-exporter":
+            assert refusal_of(client(), binding) == f'authextra.channel_binding: "{binding}": {NO_TLS}'
+    by_certificate = client()
+    by_certificate.hello("devices", authmethods=["tls"])
+    if tls and ends_here:
+        assert by_certificate.expect(rawclient.WELCOME)[2]["authid"] == "client01"
+    else:
+        assert by_certificate.expect(rawclient.ABORT)[2] == "wamp.error.no_matching_auth_method"
 
 
 # --- X-Forwarded-For --------------------------------------------------------------------------
@@ -405,55 +459,114 @@ def nginx(folder, run, include, http, ports):
 
 
 SOURCE = "127.0.0.3"
+NGINX = HAPROXY = r"tcp4:127\.0\.0\.1:\d+"
+TLS = pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
 
 
-def test_nginx_ends_tls(start_routerd, folder, run, open):
+@TLS
+def test_nginx_passes_http_on(start_routerd, folder, run, open, told, clients, threads, tls):
+    """WebSocket and long-poll. TLS, if any, ends at nginx."""
     authority = Authority(folder)
     server = authority.server()
-    routerd = start_routerd(trusting("127.0.0.1"))
-    port = free_port()
-    path = sample(folder, "nginx/routerd.conf", changes={
-        "127.0.0.1:8080": f"127.0.0.1:{routerd.port()}", "listen 443": f"listen {port}",
-        "listen [::]:443": f"listen [::]:{port}",
-        "/etc/nginx/fullchain.pem": folder / server["certificate"], "/etc/nginx/privkey.pem": folder / server["key"]})
-    nginx(folder, run, None, path, [port])
-    client = open(routerd, port=port, tls=authority.trust(), source=SOURCE,
-                  headers={"X-Forwarded-For": "192.0.2.66"})
-    assert peer_of(client) == f"tcp4:{SOURCE}:0"
-    assert client.call("wamp.session.count")[0] == [1]
-    client.leave()
-    client.close()
-
-
-def test_nginx_passes_streams_on(start_routerd, folder, run, open):
-    authority = Authority(folder)
-    config = proxied()
-    config["transports"][0]["endpoint"]["tls"] = authority.server()
+    config = asking(trusting("127.0.0.1", threads=threads))
+    config["transports"][0]["longpoll"] = {"path": "/lp"}
     routerd = start_routerd(config)
     port = free_port()
-    path = sample(folder, "nginx/routerd-stream.conf", changes={
-        "127.0.0.1:8081": f"127.0.0.1:{routerd.port()}", "listen 8443": f"listen {port}",
-        "listen [::]:8443": f"listen [::]:{port}"})
-    nginx(folder, run, path, None, [port])
-    for framing in rawclient.Ws, rawclient.RawSocket:
-        client = open(routerd, framing, port=port, tls=authority.trust(), source=SOURCE)
-        assert peer_of(client) == own_name(client)
-        client.leave()
+    path = sample(folder, "nginx/routerd.conf", changes={
+        "127.0.0.1:8080": f"127.0.0.1:{routerd.port()}", "listen 443 ssl": f"listen {port}{' ssl' * tls}",
+        "listen [::]:443 ssl": f"listen [::]:{port}{' ssl' * tls}",
+        "/etc/nginx/fullchain.pem": folder / server["certificate"], "/etc/nginx/privkey.pem": folder / server["key"]})
+    nginx(folder, run, None, path, [port])
+    for framing, source in (rawclient.Ws, SOURCE), (rawclient.Ws, "::1"), (LongPoll, SOURCE), (LongPoll, SOURCE):
+        client = rawclient.Client(port, transport=framing, tls=authority.trust() if tls else None, source=source,
+                                  host="::1" if source == "::1" else "127.0.0.1", headers={"X-Forwarded-For": "192.0.2.66"})
+        clients.append(client)
+        expect_peer(routerd, told, client, "tcp6:::1:0" if source == "::1" else f"tcp4:{SOURCE}:0", NGINX)
+        assert told[-1]["channel_type"] == "tcp" and "tls" not in told[-1]
+        # the requests of a long-poll session come to routerd over several connections
+        topic = client.subscribe("com.example.topic")
+        client.publish("com.example.topic", ["x" * 100000], acknowledge=True, exclude_me=False)
+        assert client.event(topic)[0] == ["x" * 100000]
+        assert client.call("wamp.session.count")[0][0] > 0
+    if threads > 1:
+        assert routerd.total("moved") > 0
 
 
-def test_haproxy(start_routerd, folder, run, open):
+def test_autobahn_js_behind_nginx(start_routerd, folder, run, told, puppets, threads):
+    """Over long-poll."""
+    config = asking(trusting("127.0.0.1", threads=threads))
+    config["transports"][0]["longpoll"] = {"path": "/lp"}
+    routerd = start_routerd(config)
+    port = free_port()
+    path = sample(folder, "nginx/routerd.conf", changes={
+        "127.0.0.1:8080": f"127.0.0.1:{routerd.port()}", "listen 443 ssl": f"listen {port}",
+        "listen [::]:443 ssl": f"listen [::]:{port}",
+        "ssl_certificate /etc/nginx/fullchain.pem;": "", "ssl_certificate_key /etc/nginx/privkey.pem;": ""})
+    nginx(folder, run, None, path, [port])
+    peer = peers.Peer(puppets("autobahn-js"), f"http://127.0.0.1:{port}/lp", "json", key=KEY)
+    assert told[-1]["channel_framing"] == "longpoll" and told[-1]["peer"] == "tcp4:127.0.0.1:0"
+    assert re.fullmatch(NGINX, told[-1]["proxied_by"])
+    peer.register("com.example.echo")
+    assert peer.call("com.example.echo", ["x" * 100000], {}) == (["x" * 100000], {})
+    peer.leave()
+
+
+@TLS
+def test_nginx_passes_streams_on(start_routerd, folder, run, open, told, tls):
+    """TLS, if any, passes through nginx, so that clients can bind their logins to it."""
+    authority = Authority(folder)
+    config = asking(proxied())
+    config["transports"].append(bound_site(authority)["transports"][0])
+    config["transports"][1].update(id="office")
+    for listener in config["transports"]:
+        listener["endpoint"].update(proxy_protocol={"from": ["127.0.0.1"]}, **({"tls": authority.server()} if tls else {}))
+        if not tls:
+            listener["endpoint"].pop("tls", None)
+    routerd = start_routerd(config)
+    for index in 0, 1:
+        port = free_port()
+        path = sample(folder, "nginx/routerd-stream.conf", changes={
+            "127.0.0.1:8081": f"127.0.0.1:{routerd.port(index)}", "listen 8443": f"listen {port}",
+            "listen [::]:8443": f"listen [::]:{port}"})
+        nginx(folder, run, path, None, [port])
+        for framing, source in ((f, s) for f in (rawclient.Ws, rawclient.RawSocket) for s in (SOURCE, "::1")):
+            client = open(routerd, framing, port=port, tls=authority.trust() if tls else None, source=source,
+                          host="::1" if source == "::1" else "127.0.0.1")
+            if index == 0:
+                expect_peer(routerd, told, client, own_name(client), NGINX)
+                assert ("tls" in told[-1], told[-1]["channel_type"]) == (tls, "tls" if tls else "tcp")
+                client.leave()
+            elif tls:
+                log_in_bound(client)
+            else:
+                assert NO_TLS in refusal_of(client, "tls-unique")
+
+
+@pytest.mark.parametrize("tls", ["ends", "passes", "none"])
+def test_haproxy(start_routerd, folder, run, open, told, tls):
+    """TLS ends at HAProxy, or passes through to routerd, or there is none."""
     authority = Authority(folder)
     server = authority.server()
     (folder / "router.pem").write_text("".join((folder / server[k]).read_text() for k in ("certificate", "key")))
-    routerd = start_routerd(proxied())
+    config = asking(proxied())
+    if tls == "passes":
+        config["transports"][0]["endpoint"]["tls"] = server
+    routerd = start_routerd(config)
     port = free_port()
-    path = sample(folder, "haproxy/haproxy.cfg", changes={
-        "127.0.0.1:8081": f"127.0.0.1:{routerd.port()}", ":443": f":{port}",
-        "maxconn 50000": "maxconn 100", "/etc/haproxy/router.pem": folder / "router.pem"})
+    changes = {"127.0.0.1:8081": f"127.0.0.1:{routerd.port()}", ":443": f":{port}", "maxconn 50000": "maxconn 100",
+               "/etc/haproxy/router.pem": folder / "router.pem"}
+    if tls != "ends":
+        changes[" ssl crt /etc/haproxy/router.pem alpn http/1.1"] = changes.pop("/etc/haproxy/router.pem") and ""
+    path = sample(folder, "haproxy/haproxy.cfg", changes=changes)
     run("/usr/sbin/haproxy", "-db", "-f", path, ports=[port])
-    for framing in rawclient.Ws, rawclient.RawSocket:
-        client = open(routerd, framing, port=port, tls=authority.trust(), source=SOURCE)
-        assert peer_of(client) == own_name(client)
+    for framing, source in ((f, s) for f in (rawclient.Ws, rawclient.RawSocket) for s in (SOURCE, "::1")):
+        client = open(routerd, framing, port=port, tls=authority.trust() if tls != "none" else None, source=source,
+                      host="::1" if source == "::1" else "127.0.0.1")
+        expect_peer(routerd, told, client, own_name(client), HAPROXY)
+        facts = told[-1].get("tls", {})
+        assert facts.get("sni") == (None if tls == "none" else "localhost")
+        assert facts.get("version") == (None if tls == "none" else "1.3")
+        assert ("cipher" in facts, told[-1]["channel_type"]) == ((True, "tls") if tls == "passes" else (False, "tcp"))
         client.leave()
     wait_for(lambda: routerd.total("closed_lost") > 0, "a health check")
     # neither its health checks nor its clients are taken for strangers

@@ -19,10 +19,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL
 from rawclient import ABORT, CHALLENGE, WELCOME
+from test_longpoll import LongPoll
 from test_static import ALICE, KEYS, site
 from utils import Key, wait_for
 
 NO_EXTENDED_MASTER_SECRET = 1  # of SSL_CTX_set_options
+NO_TLS = "the client has no TLS connection to the router; one to a proxy does not count"
 
 
 def bound_site(authority, **cryptosign):
@@ -143,16 +145,49 @@ def test_without_extended_master_secret(authority, start_routerd, open_tls):
     client.join(key=KEYS[0], authid=ALICE)
 
 
-def test_required(authority, start_routerd, open_tls):
-    routerd = start_routerd(bound_site(authority, channel_binding="required"))
-    client = open_tls(routerd)
-    with pytest.raises(rawclient.Aborted) as aborted:
-        client.join(key=KEYS[0], authid=ALICE)
-    assert aborted.value.uri == "wamp.error.not_authorized"
-    assert 'needs "tls-unique" or "tls-exporter"' in aborted.value.details["message"]
-    client = open_tls(routerd)
+def refusal_of(client, binding):
+    """The text of the ABORT for a HELLO with this channel binding."""
+    client.hello("devices", authmethods=["cryptosign"], authid=ALICE,
+                 authextra={"pubkey": KEYS[0].public, "channel_binding": binding})
+    abort = client.expect(ABORT)
+    assert abort[2] == "wamp.error.not_authorized"
+    return abort[1]["message"]
+
+
+def log_in_bound(client):
     client.authenticate(signature(KEYS[0].seed, xor(begin(client, "tls-unique"), unique(client))))
-    assert client.expect(WELCOME)
+    assert client.expect(WELCOME)[2]["authid"] == ALICE
+
+
+@pytest.mark.parametrize("framing", [rawclient.Ws, rawclient.RawSocket])
+def test_required(authority, start_routerd, open_tls, framing):
+    routerd = start_routerd(bound_site(authority, channel_binding="required"))
+    assert 'needs "tls-unique" or "tls-exporter"' in refusal_of(open_tls(routerd, framing), None)
+    for binding in "", 7, ["tls-unique"]:
+        assert "expected null" in refusal_of(open_tls(routerd, framing), binding)
+    client = open_tls(routerd, framing)
+    client.hello("devices", authmethods=["cryptosign"], authid=ALICE, authextra={"pubkey": KEYS[0].public})
+    assert "authextra.channel_binding is missing" in client.expect(ABORT)[1]["message"]
+    log_in_bound(open_tls(routerd, framing))
+    assert routerd.total("logins_denied") == 5
+
+
+def test_unix_has_no_channel(folder, start_routerd, clients):
+    config = site()
+    config["transports"][0].update(type="universal", endpoint={"type": "unix", "path": "wamp.sock"})
+    routerd = start_routerd(config)
+    for binding in "tls-unique", "tls-exporter":
+        for framing in rawclient.Ws, rawclient.RawSocket:
+            clients.append(rawclient.Client(None, unix=folder / "wamp.sock", transport=framing))
+            assert refusal_of(clients[-1], binding) == f'authextra.channel_binding: "{binding}": {NO_TLS}'
+
+
+def test_longpoll_has_no_channel(authority, start_routerd, clients):
+    config = bound_site(authority)
+    config["transports"][0]["longpoll"] = {"path": "/lp"}
+    routerd = start_routerd(config)
+    clients.append(rawclient.Client(routerd.port(), transport=LongPoll, tls=authority.trust()))
+    assert '"tls-unique": long-poll has no channel' in refusal_of(clients[-1], "tls-unique")
 
 
 class PyOpenSsl:

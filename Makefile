@@ -113,7 +113,8 @@ $(B)/unit/%: $(B)/tests/unit/%.o $(LIBROUTERD) $(LIBAUTHD) $(LIBPROTO) $(LIBCOMM
 	$(Q)$(CC) $(LDFLAGS_ALL) $(WRAPPED) -o $@ $^ $(LIBS) -lcmocka -lcbor
 # These tests wrap the allocations of all objects (not of libraries), to make them fail.
 WRAP := $(foreach f,malloc calloc realloc aligned_alloc strndup free,-Wl,--wrap=$(f))
-$(B)/unit/test_workers $(B)/unit/test_questions $(B)/unit/test_collector $(B)/unit/test_outbox: \
+$(B)/unit/test_workers $(B)/unit/test_questions $(B)/unit/test_collector $(B)/unit/test_outbox \
+  $(B)/unit/test_tls_memory: \
   private WRAPPED := $(WRAP)
 $(B)/tools/%: $(B)/tests/tools/%.o $(LIBROUTERD) $(LIBPROTO) $(LIBCOMMON)
 	@mkdir -p $(@D)

@@ -182,8 +182,7 @@ static int use_bio(struct tls_worker *w, struct tls *t)
 	BIO_set_data(bio, t);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(t->ssl, bio, bio);
-	SSL_set_app_data(t->ssl, &w->tickets);
-	return 0;
+	return SSL_set_app_data(t->ssl, &w->tickets) == 1 ? 0 : E_NOMEM;
 }
 
 /* Updates what the queue's memory includes of `left`. */
@@ -502,8 +501,10 @@ static int note_failure(struct tls *t)
 	t->why = ERR_reason_error_string(e);
 	if (t->why == NULL)
 		t->why = "unknown error";
+	/* An alert is one octet. A lack of memory has a much higher number. */
 	t->by_peer = ERR_GET_LIB(e) == ERR_LIB_SSL &&
-		     ERR_GET_REASON(e) >= SSL_AD_REASON_OFFSET;
+		     ERR_GET_REASON(e) >= SSL_AD_REASON_OFFSET &&
+		     ERR_GET_REASON(e) <= SSL_AD_REASON_OFFSET + UINT8_MAX;
 	set_state(t, TLS_BROKEN);
 	return E_SYNTAX;
 }

@@ -38,14 +38,18 @@ static int teardown_tls(void **state)
 	return teardown(state);
 }
 
+static bool serving; /* the router runs, and not a client */
+
 /* Runs turns, with handshakes. */
 static void spin(void)
 {
+	serving = true;
 	for (int i = 0; i < 20; i++) {
 		event_base_loop(loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 		(void)net_handshake_some(&net);
 		(void)net_turn_end(&net);
 	}
+	serving = false;
 }
 
 /* A connection whose client has not begun. */

@@ -221,8 +221,8 @@ static void read_bool(struct conf *c, const struct conf_key *k, const yaml_node_
 	if (is_plain(n, "true") || is_plain(n, "false"))
 		*(bool *)field = is_plain(n, "true");
 	else
-		fail(c, n, "'%s': expected true or false, not %s", k->name,
-		     found(n).text);
+		fail(c, n, "'%s': expected true or false, not %s%s", k->name,
+		     found(n).text, k->text == NULL ? "" : k->text);
 }
 
 /* The units that may follow a number of a type, and the type's name in messages. */

@@ -185,7 +185,9 @@ static const struct conf_key options_keys[] = {
 	CONF_KEY("rawsocket_ping", BOOL, struct config_options, rawsocket_ping,
 		 .def = false),
 	OPTION(MS, auto_ping_timeout, 100, HOUR, 10000),
-	CONF_KEY("compression", BOOL, struct config_options, compression, .def = false),
+	/* In Crossbar.io it is {deflate: {...}}. */
+	CONF_KEY("compression", BOOL, struct config_options, compression, .def = false,
+		 .text = "; true stands for deflate, without parameters"),
 	OPTION(MS, open_handshake_timeout, 100, HOUR / 6, 10000),
 	OPTION(MS, close_handshake_timeout, 100, HOUR / 60, 2000),
 };

@@ -580,7 +580,8 @@ static void errors_in_options(void **state)
 		 "4:23: 'show_server_version: true' is not supported yet: use false or "
 		 "leave it out"},
 		{"compression: {deflate: {}}",
-		 "4:15: 'compression': expected true or false, not a map"},
+		 "4:15: 'compression': expected true or false, not a map; true stands "
+		 "for deflate, without parameters"},
 		{"enable_flash_policy: true",
 		 "4:23: 'enable_flash_policy: true' is not supported yet: use false or "
 		 "leave it out"},

@@ -421,8 +421,7 @@ static void got_invocation(struct client *c, const json_t *m)
 	struct invocation i = {num(m, 1), num(args, 0), {num(args, 1), num(args, 2)}};
 	struct mark *last = &c->s.last_call[i.caller];
 
-	assert_true(i.id == c->s.last_invocation + 1 ||
-		    (lossy && i.id > c->s.last_invocation));
+	assert_int_equal(i.id, c->s.last_invocation + 1);
 	c->s.last_invocation = i.id;
 	assert_true(i.call.session < last->session || is_behind(i.call, *last));
 	if (i.call.session >= last->session)

@@ -573,8 +573,11 @@ static bool may_match(const struct pattern_search *s, const struct pattern_node 
 	const struct pattern_node *parent = node->of_parent.owner;
 	size_t at = parent == NULL ? 0 : parent->after_dot;
 	unsigned i = parent == NULL ? 0 : parent->n_dots;
-	struct slice rest = slice_of(node->text + at, node->length - at);
+	struct slice rest;
 
+	if (node->length == 0)
+		return true; /* and text may be NULL */
+	rest = slice_of(node->text + at, node->length - at);
 	if (node->n_dots >= s->n_parts)
 		return false;
 	for (; i < node->n_dots; i++) {

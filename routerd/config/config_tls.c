@@ -3,6 +3,7 @@
  * Reads the key `tls` of an endpoint: which certificates it has, and how TLS is spoken;
  * see config.h. No state; any thread.
  */
+#include "common/pem.h"
 #include "routerd/config/config.h"
 #include "routerd/config/config_int.h"
 
@@ -38,6 +39,43 @@ static const struct conf_rule ciphers_rule = {
 	"those with ECDHE and AEAD, such as ECDHE+AESGCM; those of TLS 1.3 are always "
 	"allowed"};
 
+/* Is one of these ciphers for the kind of key that a certificate has? */
+static bool has_cipher_for(const STACK_OF(SSL_CIPHER) * ciphers,
+			   const struct config_certificate *pair)
+{
+	STACK_OF(X509) *all = NULL;
+	const char *why;
+	bool found = false;
+
+	if (pem_certificates(pair->certificates_pem, &all, &why) != 0)
+		return true; /* nothing is known about it */
+	const EVP_PKEY *key = X509_get0_pubkey(sk_X509_value(all, 0));
+	int kind = EVP_PKEY_get_base_id(key);
+	bool rsa = kind == EVP_PKEY_RSA || kind == EVP_PKEY_RSA_PSS;
+	for (int i = 0; i < sk_SSL_CIPHER_num(ciphers) && !found; i++)
+		found = SSL_CIPHER_get_auth_nid(sk_SSL_CIPHER_value(ciphers, i)) ==
+			(rsa ? NID_auth_rsa : NID_auth_ecdsa);
+	sk_X509_pop_free(all, X509_free);
+	return found;
+}
+
+/* Warns if TLS 1.2 is impossible with all certificates. */
+static void warn_of_ciphers(struct conf *c, const struct config_tls *tls)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	bool found = ctx == NULL || SSL_CTX_set_cipher_list(ctx, tls->ciphers) != 1;
+
+	for (size_t i = 0; i <= tls->n_more && !found; i++)
+		found = has_cipher_for(SSL_CTX_get_ciphers(ctx),
+				       config_certificate_at(tls, i));
+	SSL_CTX_free(ctx);
+	ERR_clear_error();
+	if (!found)
+		conf_warn(c, &tls->ciphers,
+			  "'ciphers': none of them is for the kind of key that the "
+			  "certificates have: clients with TLS 1.2 cannot connect");
+}
+
 static bool are_groups(const char *text)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
@@ -64,6 +102,8 @@ static void check_tls(struct conf *c, void *map)
 	bool has_ca = tls->ca_certificates.count > 0;
 
 	config_certificate_read(c, &tls->own);
+	if (tls->ciphers != NULL)
+		warn_of_ciphers(c, tls);
 	if (tls->clients == -1) /* as in Crossbar */
 		tls->clients = has_ca ? CONFIG_CLIENTS_REQUIRED : CONFIG_CLIENTS_OFF;
 	if (has_ca && tls->clients == CONFIG_CLIENTS_OFF)

@@ -11,8 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from utils import router_config
 
-KINDS = {"ecdsa": ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], "rsa": ["rsa:2048"], "slow": ["rsa:4096"],
-         "weak": ["rsa:1024"]}
+KINDS = {"ecdsa": ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], "p384": ["ec", "-pkeyopt", "ec_paramgen_curve:secp384r1"],
+         "ed25519": ["ed25519"], "rsa": ["rsa:2048"], "slow": ["rsa:4096"], "weak": ["rsa:1024"],
+         "rsa_pss": ["rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048"]}
 
 
 class Authority:

@@ -255,6 +255,19 @@ def test_wrong_options(files, key, value, text):
     assert code == 78 and len(about) == 1 and about[0].startswith(text), said
 
 
+@pytest.mark.parametrize("ciphers, key, more, good", [
+    ("ECDHE-RSA-AES128-GCM-SHA256", "good", [], False), ("ECDHE-ECDSA-AES128-GCM-SHA256", "slow", [], False),
+    ("ECDHE-RSA-AES128-GCM-SHA256", "slow", [], True), ("ECDHE-ECDSA-AES128-GCM-SHA256", "good", [], True),
+    ("ECDHE-RSA-AES128-GCM-SHA256", "good", ["slow"], True), ("ECDHE+AESGCM", "good", [], True)])
+def test_ciphers_for_the_kind_of_key(files, ciphers, key, more, good):
+    pairs = [{"certificate": f"{name}.pem", "key": f"{name}.key"} for name in (key, *more)]
+    tls = {**pairs[0], "ciphers": ciphers, **({"more_certificates": pairs[1:]} if more else {})}
+    code, said = run(files, "--check", tls)
+    assert code == 0 and said_about(files, said, f'"{ciphers}"') == ([] if good else [
+        "warning: 'ciphers': none of them is for the kind of key that the certificates have: clients with TLS 1.2 cannot "
+        "connect"]), said
+
+
 def test_keys_of_crossbar_and_other_endpoints(files):
     assert run(files, "--check", {**GOOD, "dhparam": "x"})[0] == 0
     config = tls_config(None, GOOD, cryptosign=False)
@@ -352,7 +365,9 @@ def test_a_reload_says_that_new_certificates_need_a_restart(authority, folder, s
     authority.server()
     new_key = (folder / "server.key").read_bytes()
     (folder / "server.key").write_bytes(key)
+    fds = routerd.fds()
     reload("refused")
+    wait_for(lambda: routerd.fds() == fds, "the descriptors of the reload to be closed")
     assert "server.key: this is not the key of the certificate server.pem" in routerd.log()
     assert serial() == before
     (folder / "server.key").write_bytes(new_key)
@@ -432,6 +447,22 @@ def test_chain(authority, folder, start_routerd, open_tls):
     routerd = start_routerd(tls_config(authority, leaf, cryptosign=False), name="short")
     assert s_client(routerd, "-CAfile", str(authority.path), "-verify_return_error") is None
     routerd.wait_log('tls handshake failed .* from=peer reason=".*unknown ca')
+
+
+@pytest.mark.parametrize("kind", ["p384", "ed25519", "rsa", "rsa_pss"])
+def test_kinds_of_keys(authority, start_routerd, open_tls, kind):
+    routerd = start_routerd(tls_config(authority, authority.make("server", "DNS:localhost", kind=kind), cryptosign=False))
+    for version in VERSIONS:
+        open_tls(routerd, version=version).join()
+
+
+def test_the_first_certificate_for_a_name_is_used(authority, start_routerd):
+    more = [authority.make("all", "DNS:*.example.com"), authority.make("late", "DNS:b.example.com")]
+    first = authority.make("first", "DNS:a.example.com")
+    routerd = start_routerd(tls_config(authority, {**first, "more_certificates": more}, cryptosign=False))
+    for name, subject in ("a.example.com", "first"), ("A.EXAMPLE.COM", "first"), ("b.example.com", "all"), \
+            ("x.example.com", "all"), ("x.y.example.com", "first"), ("example.com", "first"):
+        assert f"subject=CN = {subject}\n" in s_client(routerd, name=name)
 
 
 def test_the_longest_chain(authority, start_routerd, open_tls):

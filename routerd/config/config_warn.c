@@ -147,11 +147,25 @@ static void warn_of_timeout(struct conf *c, const char *key, const uint32_t *tim
 			  key, login);
 }
 
+/* Does a transport that asks for client certificates ask this authenticator? */
+static bool sees_certificates(const struct config *cfg, int authenticator)
+{
+	for (size_t i = 0; i < cfg->n_listeners; i++)
+		if (config_auth_asks(&cfg->listeners[i].auth, authenticator) &&
+		    cfg->listeners[i].endpoint.tls.clients > CONFIG_CLIENTS_OFF)
+			return true;
+	return false;
+}
+
 static void warn_of_authenticator(struct conf *c, const struct config *cfg, size_t i)
 {
 	const struct config_authenticator *a = &cfg->authenticators[i];
 	uint32_t login = longest_login(cfg, (int)i);
 
+	if (a->forward_client_cert && !sees_certificates(cfg, (int)i))
+		conf_warn(c, &a->forward_client_cert,
+			  "'forward_client_cert' has no effect: no transport with this "
+			  "authenticator asks for client certificates");
 	if (config_is_authorizer(cfg, a->name))
 		/* Its timeout also applies to requests of sessions, so it has an effect.
 		 */

@@ -343,10 +343,15 @@ FORWARDED = [
     ("10.3.3.3, 10.1.2.3", "tcp4:10.3.3.3:0"),
     ("6.6.6.6, unknown, 10.1.2.3", "tcp4:10.1.2.3:0"),
     ("unknown, 192.0.2.7", "tcp4:192.0.2.7:0"),
-    ("192.0.2.7, unknown", None),
+    ("[2001:db8::7]", "tcp6:2001:db8::7:0"),
+    ("::ffff:192.0.2.7", "tcp4:192.0.2.7:0"),
+    (", 192.0.2.7 ,,\t10.1.2.3,", "tcp4:192.0.2.7:0"),  # empty elements do not count
+    ("6.6.6.6, " * 200 + "192.0.2.7", "tcp4:192.0.2.7:0"),
     ("", None),
     (None, None),
 ]
+MALFORMED = ["unknown", "192.0.2.7:99999", "192.0.2.7 10.1.2.3", "fe80::1%eth0", '"[2001:db8::7]:50000"', "for=192.0.2.7",
+             "192.0.2", "[192.0.2.7]:5", "192.0.2.7:", "::ffff:192.0.2.7:5:"]
 
 
 def test_forwarded_for(start_routerd, open):
@@ -357,15 +362,32 @@ def test_forwarded_for(start_routerd, open):
         assert peer_of(client) == peer, header
         by = f" proxied_by={own_name(client)}" if expected else " suppressed"
         routerd.wait_log(rf"session opened session={client.welcome[1]} .* peer={peer} listener=public{by}")
-    assert routerd.total("forwarded_invalid") == 2
+    assert routerd.total("forwarded_invalid") == 1
+    for i, element in enumerate(MALFORMED):
+        # nothing before it counts
+        client = open(routerd, headers={"X-Forwarded-For": f"192.0.2.7, {element}"})
+        assert peer_of(client) == own_name(client), element
+        assert routerd.total("forwarded_invalid") == 2 + i
+    routerd.wait_log(r"X-Forwarded-For has an invalid address peer=tcp4:127\.0\.0\.1:\d+ listener=public")
     # several headers are one list
-    client = open(routerd, headers={"X-Forwarded-For": "192.0.2.7\r\nX-Forwarded-For: 10.1.2.3"})
-    assert peer_of(client) == "tcp4:192.0.2.7:0"
+    for headers, peer in [("192.0.2.7 10.1.2.3", "192.0.2.7"), ("6.6.6.6 192.0.2.7 10.1.2.3", "192.0.2.7"),
+                          ("192.0.2.7 unknown 10.1.2.3", "10.1.2.3")]:
+        client = open(routerd, headers={"X-Forwarded-For": "\r\nX-Forwarded-For: ".join(headers.split())})
+        assert peer_of(client) == f"tcp4:{peer}:0", headers
     # only from a trusted proxy
     client = open(routerd, headers={"X-Forwarded-For": "192.0.2.7"}, source="127.0.0.2")
     assert peer_of(client) == own_name(client)
     client = open(start_routerd(router_config(cryptosign=False), name="other"), headers={"X-Forwarded-For": "192.0.2.7"})
     assert peer_of(client) == own_name(client)
+
+
+def test_forwarded_for_over_unix(folder, start_routerd, told, open):
+    config = asking(router_config())
+    config["transports"][0].update(endpoint={"type": "unix", "path": "wamp.sock"}, options={"trusted_proxies": ["unix"]})
+    routerd = start_routerd(config)
+    expect_peer(routerd, told, open(routerd, headers={"X-Forwarded-For": "192.0.2.7"}), "tcp4:192.0.2.7:0", "unix")
+    assert told[-1]["channel_type"] == "unix"
+    expect_peer(routerd, told, open(routerd), "unix", None)
 
 
 def test_forwarded_for_behind_a_proxy(start_routerd, open):

@@ -168,7 +168,11 @@ def test_required(authority, start_routerd, open_tls, framing):
     client = open_tls(routerd, framing)
     client.hello("devices", authmethods=["cryptosign"], authid=ALICE, authextra={"pubkey": KEYS[0].public})
     assert "authextra.channel_binding is missing" in client.expect(ABORT)[1]["message"]
-    log_in_bound(open_tls(routerd, framing))
+    client = open_tls(routerd, framing)
+    log_in_bound(client)
+    # the channel stays the same
+    client.leave()
+    log_in_bound(client)
     assert routerd.total("logins_denied") == 5
 
 
@@ -336,6 +340,7 @@ def sees(authority, fake, start_routerd, open_tls):
             config["authenticators"]["authd"] = {"socket": name, **authenticator}
             routers[key] = start_routerd(with_tls_login(config, type="dynamic", authenticator="authd"),
                                          name=f"routerd{len(routers)}")
+            assert "has no effect" not in routers[key].log()
         client = open_tls(routers[key], context=context or authority.trust(client=certificate))
         client.hello(None, authmethods=["tls"], authextra=extra)
         assert client.expect(WELCOME)[2]["authid"] == "client01@example.com"

@@ -285,6 +285,10 @@ static void warnings_of_authenticators(void **state)
 	static const struct row rows[] = {
 		{"authd: {socket: a, timeout: 10 s}", NULL},
 		{"authd: {socket: a, timeout: 10001}", "4:29: warning: 'timeout' " NEVER},
+		{"authd: {socket: a, forward_client_cert: false}", NULL},
+		{"authd: {socket: a, forward_client_cert: true}",
+		 "4:41: warning: 'forward_client_cert' has no effect: no transport with "
+		 "this authenticator asks for client certificates"},
 		{"authd: {socket: a}, other: {socket: b}",
 		 "4:21: warning: this authenticator has no effect: no transport and no "
 		 "role names it"},

@@ -38,8 +38,15 @@ enum {
 	IDLE_RECORDS_MAX = 32,
 	WAIT_MAX_MS = 4000, /* clients give up after 5 s */
 	FIRST_COST_NS = 1000 * 1000,
-	/* How long a handshake that others wait for may take: a few round trips. */
+	/*
+	 * How long a handshake that others wait for may take: a few round trips, or
+	 * longer if it usually takes longer. Otherwise a storm of clients that share a
+	 * slow machine would never end: each would have to begin again before it was
+	 * done.
+	 */
 	SLOT_MS = 2000,
+	SLOT_MAX_MS = 8000,
+	SLOT_USUAL = 4, /* times the usual */
 	/* Memory of an idle session, rounded up; measured with OpenSSL 3.0 and 3.5. */
 	SESSION_MEMORY = 16 * 1024,
 	SESSION_MEMORY_35 = 32 * 1024,
@@ -302,6 +309,13 @@ bool tls_has_due(const struct net *n)
 				 (!TAILQ_EMPTY(&w->hellos) && w->in_progress < w->max));
 }
 
+static uint64_t slot_ms(const struct tls_worker *w)
+{
+	uint64_t ms = SLOT_USUAL * w->usual_ms;
+
+	return ms < SLOT_MS ? SLOT_MS : ms > SLOT_MAX_MS ? SLOT_MAX_MS : ms;
+}
+
 struct tls *tls_find_late(const struct net *n, uint64_t *when_out)
 {
 	const struct tls_worker *w = &n->tls;
@@ -311,8 +325,8 @@ struct tls *tls_find_late(const struct net *n, uint64_t *when_out)
 	if (w->in == NULL || w->waiting == 0 || w->in_progress < w->max)
 		return NULL;
 	TAILQ_FOREACH (t, &w->slots, slot_link) {
-		if (loop_now_ms(n->loop) - t->begun_ms < SLOT_MS) {
-			*when_out = t->begun_ms + SLOT_MS;
+		if (loop_now_ms(n->loop) - t->begun_ms < slot_ms(w)) {
+			*when_out = t->begun_ms + slot_ms(w);
 			return NULL;
 		}
 		if (t->state == TLS_SHAKING)
@@ -552,6 +566,7 @@ static int shake(struct net *n, struct tls *t)
 	t->idle_records = 0;
 	t->shaken = true;
 	net_count(n, NET_TLS_DONE, 1);
+	w->usual_ms = (w->usual_ms * 7 + loop_now_ms(n->loop) - t->begun_ms) / 8;
 	if (SSL_session_reused(t->ssl))
 		net_count(n, NET_TLS_RESUMED, 1);
 	set_state(t, TLS_OPEN);

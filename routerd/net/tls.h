@@ -72,9 +72,10 @@ struct tls_worker {
 	unsigned waiting;        /* number of streams in hellos */
 	unsigned in_progress;    /* number of streams in slots */
 	unsigned max;            /* limit of in_progress */
-	uint64_t cost_ns;        /* moving average of the time of a handshake */
-	size_t session_memory;   /* of one stream, an estimate; `left` is not included */
-	size_t memory;           /* of all streams; net.out.memory includes it */
+	uint64_t cost_ns;        /* moving average of a handshake's CPU time */
+	uint64_t usual_ms;     /* moving average of the time from its begin to its end */
+	size_t session_memory; /* of one stream, an estimate; `left` is not included */
+	size_t memory;         /* of all streams; net.out.memory includes it */
 	struct tls_tickets tickets;
 };
 

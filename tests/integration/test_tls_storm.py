@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS clients that attack: floods of records without data, handshakes that never end."""
 
+import concurrent.futures
+import itertools
 import select
+import selectors
+import signal
 import socket
 import ssl
+import threading
 import time
 
 import pytest
 import rawclient
 from certificates import VERSIONS, authority, open_tls, tls_config  # noqa: F401
 from tlsrecords import ALERT, DATA, HANDSHAKE, Forger
-from utils import IS_ASAN, SLOW, wait_for
+from utils import IS_ASAN, IS_TSAN, SLOW, Key, wait_for
 
 MIB = 1 << 20
 TLS_12, TLS_13 = VERSIONS
@@ -190,3 +195,125 @@ def test_threads_share_the_slots(authority, start_routerd, limit, slots):
     assert in_progress() <= slots
     for s in silent:
         s.close()
+
+
+# --- a storm of honest clients ----------------------------------------------------------------
+
+
+def knock(s):
+    """The steps of a client until it has an answer to its RawSocket handshake, which this returns."""
+    while True:
+        try:
+            s.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            yield
+    s.sendall(b"\x7f\xf1\0\0")
+    while True:
+        try:
+            return s.recv(4)
+        except ssl.SSLWantReadError:
+            yield
+
+
+class Storm:
+    """Clients that shake hands all at once, by TLS 1.3 with ECDSA or by TLS 1.2 with RSA. Those that are
+    refused come again."""
+
+    def __init__(self, routerd, authority, count):
+        self.address = "127.0.0.1", routerd.port()
+        self.contexts = [authority.trust(TLS_13), authority.trust(TLS_12, ciphers="ECDHE-RSA-AES128-GCM-SHA256")]
+        self.selector = selectors.DefaultSelector()
+        self.missing, self.inside, self.refused = count, [], 0
+        for i in range(count):
+            self._begin(socket.create_connection(self.address), self.contexts[i % 2])
+
+    def _begin(self, raw, context):
+        raw.setblocking(False)
+        s = context.wrap_socket(raw, server_hostname="localhost", do_handshake_on_connect=False)
+        steps = knock(s)
+        self.selector.register(s, selectors.EVENT_READ, steps)
+        self._step(s, steps)
+
+    def _step(self, s, steps):
+        try:
+            next(steps)
+            return
+        except StopIteration as end:
+            answer = end.value
+        except (ConnectionError, ssl.SSLError):
+            answer = b""
+        self.selector.unregister(s)
+        if answer == b"\x7f\xb1\0\0":
+            self.inside.append(s)
+            self.missing -= 1
+        else:
+            assert answer == b""
+            self.refused += 1
+            s.close()
+            self._begin(socket.create_connection(self.address), s.context)
+
+    def run(self):
+        while self.missing > 0:
+            events = self.selector.select(20 * SLOW)
+            assert events, f"{self.missing} clients wait, and nothing happens"
+            for key, _ in events:
+                self._step(key.fileobj, key.data)
+
+    def close(self):
+        for s in self.inside:
+            s.close()
+
+
+@pytest.mark.many_workers
+def test_a_storm_beside_a_busy_session_and_logins(authority, start_routerd, open_tls, threads):
+    """All get in. No thread does handshakes only: meanwhile it answers calls and lets clients log in."""
+    count, key = 500 if IS_ASAN or IS_TSAN else 2000, Key()
+    tls = {**authority.server(), "more_certificates": [authority.make("rsa", "DNS:localhost", kind="rsa")]}
+    config = tls_config(authority, tls, threads=threads, cryptosign=False)
+    listener = config["transports"][0]
+    listener["options"] = {"open_handshake_timeout": 60000}
+    listener["auth"]["cryptosign"] = {
+        "type": "static", "principals": {"client01": {"role": "device", "authorized_keys": [key.public]}}}
+    routerd = start_routerd(config)
+    busy = [open_tls(routerd) for _ in range(threads)]
+    logins = [open_tls(routerd) for _ in range(20)]
+    for client in busy:
+        client.join()
+    # The router is asleep until all have begun.
+    routerd.signal(signal.SIGSTOP)
+    try:
+        storm, over = Storm(routerd, authority, count), threading.Event()
+    finally:
+        routerd.signal(signal.SIGCONT)
+    progress = {client: [] for client in busy}
+
+    def call(client):
+        """Notes how many of the storm were in at each answer."""
+        while not over.is_set():
+            client.call("wamp.session.count")
+            progress[client].append(len(storm.inside))
+            time.sleep(0.005)  # leaves time to the storm
+
+    def log_in():
+        for client in logins:
+            client.join(key=key, authid="client01")
+        return len(storm.inside)
+
+    with concurrent.futures.ThreadPoolExecutor(len(busy) + 1) as pool:
+        calls, logging_in = [pool.submit(call, client) for client in busy], pool.submit(log_in)
+        try:
+            storm.run()
+        finally:
+            over.set()
+        for done in calls:
+            done.result()
+        assert logging_in.result() < count, "the logins have waited for the storm"
+    for answers in progress.values():
+        assert max(b - a for a, b in itertools.pairwise([0, *answers])) < count // 2, answers
+    ours = len(busy) + len(logins)
+    assert routerd.total("tls_handshakes") == count + ours
+    assert routerd.total("connections") == count + ours
+    assert routerd.total("tls_refused") + routerd.total("closed_handshake_timeout") == storm.refused
+    assert routerd.total("signatures_verified") == len(logins)
+    storm.close()

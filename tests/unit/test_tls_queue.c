@@ -168,6 +168,39 @@ static void test_memory_of_sessions(void **state)
 	assert_int_equal(net_queued(&net), 0);
 }
 
+/* Silent clients must make room, but not sooner than the usual client is done. */
+static void test_the_usual_time(void **state)
+{
+	SSL *client, *next;
+
+	(void)state;
+	conf.handshake_ms = 60000;
+	for (int i = 0; i < 10; i++) {
+		(void)adopt_tls(&client);
+		assert_int_equal(SSL_do_handshake(client), -1);
+		spin();
+		advance(1500);
+		assert_true(shake_hands(client));
+		close_peer();
+	}
+	for (int i = 0; i < 2; i++) {
+		(void)adopt_tls(&client);
+		assert_int_equal(SSL_do_handshake(client), -1);
+	}
+	(void)adopt_tls(&next);
+	assert_int_equal(SSL_do_handshake(next), -1);
+	spin();
+	assert_int_equal(net.tls.waiting, 1);
+	advance(4000);
+	spin();
+	assert_int_equal(counter(NET_END_HANDSHAKE), 0);
+	advance(2000);
+	spin();
+	assert_int_equal(counter(NET_END_HANDSHAKE), 1);
+	assert_int_equal(net.tls.waiting, 0);
+	assert_true(shake_hands(next));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -177,6 +210,7 @@ int main(void)
 		T(test_order),
 		T(test_overload),
 		T(test_memory_of_sessions),
+		T(test_the_usual_time),
 	};
 	signal(SIGPIPE, SIG_IGN); /* the client writes to closed sockets */
 	int failed = cmocka_run_group_tests_name("tls_queue", tests, NULL, NULL);

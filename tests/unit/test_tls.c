@@ -198,6 +198,26 @@ static void test_close_of_a_slow_reader(void **state)
 	expect_sent(client, 40 * 1024);
 	assert_int_equal(receive(client, got, 10), 0);
 	assert_int_equal(SSL_get_shutdown(client), SSL_RECEIVED_SHUTDOWN);
+	/* the client's close_notify is not awaited for ever */
+	assert_int_equal(c->state, CONN_CLOSING);
+	advance(conf.close_ms + NET_DEADLINE_STEP_MS);
+	assert_int_equal(net_conns(&net), 0);
+}
+
+/* Nor is one that does not even read the last answer. */
+static void test_close_of_a_client_that_does_not_read(void **state)
+{
+	SSL *client;
+	struct conn *c = open_tls(&client);
+
+	(void)state;
+	block(c);
+	conn_close(c, WS_CLOSE_NORMAL, NULL);
+	spin();
+	assert_int_equal(c->state, CONN_CLOSING);
+	advance(conf.close_ms + NET_DEADLINE_STEP_MS);
+	assert_int_equal(net_conns(&net), 0);
+	assert_int_equal(net_queued(&net), 0);
 }
 
 /* The workers' buffer for records must not keep those of a connection that has failed. */
@@ -236,6 +256,7 @@ static void test_key_updates(void **state)
 {
 	SSL *client;
 	struct conn *c = open_tls(&client);
+	uint64_t before = counter(NET_BYTES_OUT);
 	uint8_t answer[10];
 
 	(void)state;
@@ -245,7 +266,9 @@ static void test_key_updates(void **state)
 		spin();
 		expect_messages("x|");
 	}
-	/* the answers came, and the keys still fit */
+	/* the answers were written at once, and the keys still fit */
+	assert_null(c->stream.tls->left);
+	assert_in_range(counter(NET_BYTES_OUT) - before, 149 * 27, 150 * 27);
 	conn_send(c, slice_str("hello"));
 	spin();
 	assert_int_equal(receive(client, answer, sizeof(answer)), 5);
@@ -312,6 +335,8 @@ static void test_garbage_after_the_handshake(void **state)
 	assert_true(SSL_read(client, &byte, 1) <= 0);
 	assert_int_equal(ERR_GET_REASON(ERR_peek_error()),
 			 SSL_AD_REASON_OFFSET + SSL_AD_BAD_RECORD_MAC);
+	/* the alert is the last record: no close_notify follows */
+	assert_int_equal(recv(peers[0], &byte, 1, 0), 0);
 	/* an error of one connection is none of another */
 	say(honest, "\0\0\0\1y", 5);
 	spin();
@@ -461,6 +486,7 @@ int main(void)
 		T(test_very_slow_reader),
 		T(test_few_writes),
 		T(test_close_of_a_slow_reader),
+		T(test_close_of_a_client_that_does_not_read),
 		T(test_records_of_a_failed_connection_go_nowhere),
 		T(test_key_updates),
 		T(test_key_updates_of_a_client_that_does_not_read),

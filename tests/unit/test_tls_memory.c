@@ -17,25 +17,56 @@ static uint8_t answer[ANSWER], got[ANSWER];
 
 /* --- OpenSSL's allocations; those of the client succeed --- */
 
-static void *ssl_malloc(size_t size, const char *file, int line)
+struct block {
+	size_t size;
+	bool served; /* for the router */
+	_Alignas(16) uint8_t data[];
+};
+static size_t served_bytes; /* in all blocks for the router */
+
+static void *use_block(struct block *b, size_t size, bool served)
 {
-	(void)file;
-	(void)line;
-	return serving && !may_allocate() ? NULL : __real_malloc(size);
+	if (b == NULL)
+		return NULL;
+	*b = (struct block){.size = size, .served = served};
+	served_bytes += served ? size : 0;
+	return b->data;
 }
 
-static void *ssl_realloc(void *old, size_t size, const char *file, int line)
+static void *ssl_malloc(size_t size, const char *file, int line)
 {
+	bool fails = serving && !may_allocate();
+
 	(void)file;
 	(void)line;
-	return serving && !may_allocate() ? NULL : __real_realloc(old, size);
+	return use_block(fails ? NULL : __real_malloc(sizeof(struct block) + size), size,
+			 serving);
 }
 
 static void ssl_free(void *p, const char *file, int line)
 {
+	struct block *b;
+
 	(void)file;
 	(void)line;
-	__real_free(p);
+	if (p == NULL)
+		return;
+	b = (struct block *)p - 1;
+	served_bytes -= b->served ? b->size : 0;
+	__real_free(b);
+}
+
+static void *ssl_realloc(void *old, size_t size, const char *file, int line)
+{
+	void *p = size == 0 ? NULL : ssl_malloc(size, file, line);
+
+	if (p != NULL && old != NULL) {
+		const struct block *b = (struct block *)old - 1;
+		memcpy(p, old, b->size < size ? b->size : size);
+	}
+	if (p != NULL || size == 0)
+		ssl_free(old, file, line);
+	return p;
 }
 
 /* --- clients --- */
@@ -177,11 +208,28 @@ static void test_longpoll_one_fails(void **state)
 	fail_each(play_longpoll, 1);
 }
 
+/* What counts against the limit of all queues is what a session needs, or a little more.
+ */
+static void test_memory_of_a_session(void **state)
+{
+	enum { N = 10 };
+	SSL *client;
+
+	(void)state;
+	(void)open_tls(&client);
+	size_t before = served_bytes;
+	for (int i = 0; i < N; i++)
+		(void)open_tls(&client);
+	size_t one = (served_bytes - before) / N + sizeof(struct tls);
+	assert_in_range(one, net.tls.session_memory / 2, net.tls.session_memory);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup_tls, teardown_tls)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(test_memory_of_a_session),
 		T(test_rawsocket_one_fails),
 		T(test_rawsocket_all_fail),
 		T(test_longpoll_one_fails),

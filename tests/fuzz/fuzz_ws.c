@@ -47,22 +47,25 @@ static void write_frame(struct buf *out, struct input *in)
 
 static struct ws_reader *held;
 static struct inflaters inflaters;
+static unsigned n_turns;
 
 static void reader_begin(void)
 {
 	held = NULL;
+	n_turns = 0;
 	/* a long message must wait at first, as if others had all inflaters */
 	if (rec.limit % 3 == 0)
 		inflaters.lent = INFLATERS_MAX;
 }
 
-/* What a turn may spend is little. Now and then others give their inflaters back. */
+/* What a turn may spend is little, or nothing. Now and then others give their inflaters
+ * back. */
 static enum frame_event_type next_in_turn(struct frame_input *in, size_t limit,
 					  struct frame_event *out)
 {
 	enum frame_event_type type;
 
-	inflaters.left = rec.limit;
+	inflaters.left = ++n_turns % 4 == 0 ? 0 : rec.limit + 1;
 	type = ws_next(&held, in, limit, rec.deflates ? &inflaters : NULL, out);
 	ASSERT(inflaters.lent <= INFLATERS_MAX + 1);
 	if (type == FRAME_LATER && inflaters.left > 0)

@@ -580,7 +580,7 @@ def test_long_poll_leaves_room_for_sockets(start_routerd, join, raw):
 
 def test_a_flood_from_one_address(start_routerd, poll, raw):
     """It gets 64 transports without a session. Sessions go on, and clients at other addresses can log in."""
-    routerd = start_routerd(config(1))
+    routerd = start_routerd(config(1, options={"open_handshake_timeout": 60000, "trusted_proxies": ["127.0.0.1"]}))
     client = poll(routerd)
     client.join()
 
@@ -596,8 +596,8 @@ def test_a_flood_from_one_address(start_routerd, poll, raw):
     assert routerd.total("longpoll_refused") == 1
     routerd.wait_log(r'long-poll request refused status=503 reason="This address .*" peer=tcp4:127\.0\.0\.1:\d+ listener=public')
     assert client.silent() == []
-    other = poll(routerd, source="127.0.0.2")
-    other.join()
+    poll(routerd, source="127.0.0.2").join()
+    poll(routerd, headers={"X-Forwarded-For": "192.0.2.1"}).join()
     # each that logs in or ends makes room for another
     first, second = (json.loads(a[2])["transport"] for a in answers[:2])
     c = raw(routerd)

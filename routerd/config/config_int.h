@@ -50,9 +50,9 @@ int config_authenticator_named(struct conf *c, const struct config *cfg,
 void config_secret_read(struct conf *c, struct config_secret *secret, const char *key);
 
 /*
- * Is this a file below CREDENTIALS_DIRECTORY that the process may not read? Some versions
- * of systemd hide a unit's credentials from its ExecReload=. This must not fail the check
- * of the file: the running daemon has them. In config_secret.c.
+ * Is this a credential of systemd that the process may not read? systemd hides a unit's
+ * credentials from its ExecReload=. This must not fail the check of the file: the running
+ * daemon has them. In config_secret.c.
  */
 bool config_credential_hidden(const char *path);
 

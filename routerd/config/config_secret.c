@@ -116,12 +116,21 @@ static void read_file_at(struct conf *c, const void *field, const char *path,
 	close(fd);
 }
 
+/*
+ * Where systemd puts the credentials of all units. It hides this folder from a unit's
+ * ExecReload=, for which newer versions do not set CREDENTIALS_DIRECTORY either.
+ */
+static const char all_credentials[] = "/run/credentials";
+
 bool config_credential_hidden(const char *path)
 {
 	const char *folder = getenv("CREDENTIALS_DIRECTORY");
-	size_t len = folder == NULL ? 0 : strlen(folder);
+	size_t len;
 
-	return len > 0 && strncmp(path, folder, len) == 0 && path[len] == '/' &&
+	if (folder == NULL || folder[0] == '\0')
+		folder = all_credentials;
+	len = strlen(folder);
+	return strncmp(path, folder, len) == 0 && path[len] == '/' &&
 	       access(path, R_OK) != 0 && errno == EACCES;
 }
 
@@ -135,6 +144,8 @@ static void read_credential(struct conf *c, struct config_secret *secret)
 			  "expected the name of a credential, without '/'");
 		return;
 	}
+	if (folder == NULL && access(all_credentials, X_OK) != 0 && errno == EACCES)
+		folder = all_credentials;
 	if (folder == NULL) {
 		conf_fail(c, &secret->credential,
 			  "CREDENTIALS_DIRECTORY is not set: systemd sets it for a unit "

@@ -80,7 +80,7 @@ def test_things_that_are_no_files(folder):
 
 
 def test_a_credential_that_this_process_may_not_read(folder):
-    """systemd 252 hides a unit's credentials from its ExecReload=."""
+    """systemd hides a unit's credentials from its ExecReload=."""
     # root may read everything unless it drops its capabilities
     drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
     env = {**os.environ, "CREDENTIALS_DIRECTORY": "hidden"}
@@ -92,6 +92,25 @@ def test_a_credential_that_this_process_may_not_read(folder):
         assert done.returncode == expected, done.stderr
         assert "nonsense" in done.stderr or \
             "warning: hidden/a: Permission denied: the secret in it is not checked" in done.stderr
+
+
+# a mount name space in which nobody may enter the folder of all credentials
+HIDING = ["unshare", "--mount", "sh", "-euc", 'mkdir -p /run/credentials; mount -t tmpfs -o mode=0 tmpfs /run/credentials; exec "$@"',
+          "sh", "setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or subprocess.run([*HIDING, "true"], capture_output=True).returncode != 0,
+                    reason="cannot hide a folder here")
+def test_a_reload_under_systemd_257(folder):
+    """It sets no CREDENTIALS_DIRECTORY for ExecReload=, and hides all credentials from it."""
+    env = {name: value for name, value in os.environ.items() if name != "CREDENTIALS_DIRECTORY"}
+    for config, path in [(ticket_in(ticket_credential="a"), "/run/credentials/a"),
+                         ({**site(), "node_key_file": "/run/credentials/routerd.service/x"}, "/run/credentials/routerd.service/x")]:
+        for extra, expected in ({}, 0), ({"nonsense": 1}, 78):
+            (folder / "c.yaml").write_text(json.dumps({**config, **extra}))
+            done = subprocess.run([*HIDING, BUILD / "routerd/routerd", "--check", "c.yaml"], cwd=folder, capture_output=True,
+                                  text=True, env=env, timeout=20)
+            assert done.returncode == expected and f"warning: {path}: Permission denied: " in done.stderr, done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

@@ -278,7 +278,7 @@ def test_keys_of_crossbar_and_other_endpoints(files):
 
 
 def test_credentials_that_this_process_may_not_read(files):
-    """systemd 252 hides a unit's credentials from its ExecReload=, which runs --check."""
+    """systemd hides a unit's credentials from its ExecReload=, which runs --check."""
     # root may read everything unless it drops its capabilities
     drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
     (files / "hidden").mkdir(0, exist_ok=True)

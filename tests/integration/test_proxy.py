@@ -407,7 +407,7 @@ class Proxied(LongPoll):
     def post(self, connection, what, body=b""):
         if connection.sock is None:
             connection.connect()
-            connection.sock.sendall(HEADERS["v2"][0])
+            connection.sock.sendall(v2(0x11, PEER, tail=AUTHORITY + ssl_tlv(VERSION)))
         return super().post(connection, what, body)
 
 

@@ -14,6 +14,7 @@
 #include "routerd/net/conn_http.c"
 #include "routerd/net/conn_moved.c"
 #include "routerd/net/conn_poll.c"
+#include "routerd/net/conn_proxy.c"
 #include "routerd/net/conn_raw.c"
 #include "routerd/net/conn_state.c"
 #include "routerd/net/net.c"
@@ -247,9 +248,38 @@ static void play_longpoll(const struct conn_conf *conf)
 	turn();
 }
 
+/*
+ * A connection whose PROXY header tells about TLS. Its request is handed over to another
+ * worker, which would take what the header says.
+ */
+static void play_proxied(const struct conn_conf *conf)
+{
+	static const char header[] = "\r\n\r\n\0\r\nQUIT\n\x21\0\0\6\2\0\3a.b";
+	const struct network proxy = {.base = {.family = ADDRESS_UNIX}};
+	struct conn_conf behind = *conf;
+	char id[ID_TEXT] = "AQ", path[ID_TEXT + 20];
+	int fds[2];
+
+	memset(id + 2, 'A', ID_TEXT - 3);
+	snprintf(path, sizeof(path), "/lp/%s/close", id);
+	behind.proxies = &proxy;
+	behind.n_proxies = 1;
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
+		0);
+	if (conn_adopt(&scene, fds[0], &behind) != NULL) {
+		say(fds[1], header, 20);
+		say(fds[1], header + 20, sizeof(header) - 1 - 20);
+		ask(fds[1], path, "", 0);
+	}
+	sock_close(&fds[1]);
+	turn();
+}
+
 static void play(const struct conn_conf *conf)
 {
 	play_longpoll(conf);
+	play_proxied(conf);
 	play_websocket(conf);
 	play_rawsocket(conf);
 }
@@ -303,6 +333,7 @@ static void test_memory_runs_out(void **state)
 	}
 	assert_int_equal(nomem, 0);
 	assert_true(failures > 10);
+	assert_int_equal(scene.counters[NET_END_MOVED], 2);
 	net_fini(&scene);
 	event_base_free(loop.base);
 	assert_int_equal(not_freed, 0);

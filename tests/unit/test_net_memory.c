@@ -6,11 +6,13 @@
 
 #include "common/buf.c"
 #include "common/shared_buf.c"
+#include "proto/deflate.c"
 #include "proto/rawsocket.c"
 #include "proto/ws_reader.c"
 #include "routerd/net/budget.c"
 #include "routerd/net/conn.c"
 #include "routerd/net/conn_control.c"
+#include "routerd/net/conn_deflate.c"
 #include "routerd/net/conn_http.c"
 #include "routerd/net/conn_moved.c"
 #include "routerd/net/conn_poll.c"
@@ -39,6 +41,7 @@
 /* --- a scene with all kinds of traffic --- */
 
 static int upgraded, closed_count, nomem;
+static uint64_t n_inflated, n_deflated; /* messages */
 static struct loop loop;
 static struct net scene;
 
@@ -86,6 +89,8 @@ static void message(struct conn *c, struct slice bytes, bool text)
 		return;
 	memset(b->data, 'x', b->len);
 	memcpy(b->data, head, sizeof(head));
+	if (c->deflates)
+		frame_head(FRAMING_WS_TEXT, 5000, b->data);
 	conn_send_shared(c, shared_buf_ref(b), 1);
 	conn_send_shared(c, shared_buf_ref(b), 1);
 	conn_send(c, bytes);
@@ -123,6 +128,7 @@ static const struct conn_handler handler = {
 static void turn(void)
 {
 	event_base_loop(loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	net_inflate_some(&scene);
 	(void)net_turn_end(&scene);
 }
 
@@ -152,6 +158,44 @@ static void play_websocket(const struct conn_conf *conf)
 		say(fds[1], "\x89\x80\0\0\0\0\x80", 7);
 		say(fds[1], "\x83\0\0\0\0abc", 8);
 		say(fds[1], "\x88\x80\0\0\0\0", 6);
+	}
+	sock_close(&fds[1]);
+	turn();
+}
+
+/* A message that is inflated in several turns, and a short one. Both get answers. */
+static void play_deflate(const struct conn_conf *conf)
+{
+	static const char request[] =
+		"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
+		"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+		"Sec-WebSocket-Extensions: permessage-deflate\r\n"
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+	static const uint8_t many[400 * 1000];
+	static uint8_t frame[8 + 2000] = {0xc2, 0x80 | 126};
+	z_stream z = {.next_in = many, .avail_in = sizeof(many)};
+	int fds[2];
+
+	assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, WINDOW_BITS, 8, 0), Z_OK);
+	z.next_out = frame + 8;
+	z.avail_out = sizeof(frame) - 8;
+	assert_int_equal(deflate(&z, Z_SYNC_FLUSH), Z_OK);
+	size_t len = sizeof(frame) - 8 - z.avail_out - sizeof(tail);
+	deflateEnd(&z);
+	put_be16(frame + 2, (uint16_t)len);
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
+		0);
+	if (conn_adopt(&scene, fds[0], conf) != NULL) {
+		say(fds[1], request, strlen(request));
+		/* an empty message */
+		say(fds[1], "\xc1\x81\0\0\0\0\0", 7);
+		say(fds[1], frame, len + 8);
+		say(fds[1], "\xc1\x81\0\0\0\0\0", 7);
+		for (int i = 0; i < 10; i++)
+			turn();
+		n_inflated = scene.counters[NET_INFLATED];
+		n_deflated = scene.counters[NET_DEFLATED];
 	}
 	sock_close(&fds[1]);
 	turn();
@@ -281,6 +325,7 @@ static void play(const struct conn_conf *conf)
 	play_longpoll(conf);
 	play_proxied(conf);
 	play_websocket(conf);
+	play_deflate(conf);
 	play_rawsocket(conf);
 }
 
@@ -289,6 +334,7 @@ static void test_memory_runs_out(void **state)
 	const struct conn_conf conf = {.handler = &handler,
 				       .name = "test",
 				       .framings = CONN_WEBSOCKET | CONN_RAWSOCKET,
+				       .deflate = true,
 				       .early_message_max = 1 << 20,
 				       .message_max = 1 << 20,
 				       .head_max = 8192,
@@ -332,6 +378,8 @@ static void test_memory_runs_out(void **state)
 		close(first_free);
 	}
 	assert_int_equal(nomem, 0);
+	assert_int_equal(n_inflated, 3);
+	assert_true(n_deflated > 0);
 	assert_true(failures > 10);
 	assert_int_equal(scene.counters[NET_END_MOVED], 2);
 	net_fini(&scene);

@@ -101,6 +101,7 @@ static struct buf *take_snapshot(const struct worker *w)
 		.connections = net_conns(&w->net),
 		.sessions = pc[PEER_SESSIONS_OPENED] - pc[PEER_SESSIONS_CLOSED],
 		.queued_bytes = net_queued(&w->net),
+		.tls_waiting = w->net.tls.waiting,
 		.incomplete_bytes = net_incomplete(&w->net),
 		.posts = w->outbox.n_posts,
 		.posts_in = w->posts_in,

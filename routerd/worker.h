@@ -35,6 +35,7 @@ struct control;
 	X(incomplete_bytes, GAUGE,                                                       \
 	  "memory of messages that have not arrived completely: counts against "         \
 	  "incomplete_total")                                                            \
+	X(tls_waiting, GAUGE, "clients whose TLS handshake waits to begin")              \
 	X(posts, COUNTER, "internal messages sent to workers, including itself")         \
 	X(posts_in, COUNTER, "internal messages received from other workers")            \
 	X(mailbox_pauses, COUNTER,                                                       \

@@ -42,16 +42,17 @@ int pem_certificates(struct slice text, STACK_OF(X509) * *out, const char **why_
 	/* the usual end: no further line "-----BEGIN" */
 	bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
 	const char *why = pem_openssl_error();
-	if (err == 0 && (!at_end || sk_X509_num(all) == 0)) {
-		err = E_SYNTAX;
-		*why_out = at_end ? "no line -----BEGIN CERTIFICATE-----" : why;
-	}
 	BIO_free(bio);
-	if (err != 0)
-		sk_X509_pop_free(all, X509_free);
-	else
+	if (err == 0 && at_end && sk_X509_num(all) > 0) {
 		*out = all;
-	return err;
+		return 0;
+	}
+	sk_X509_pop_free(all, X509_free);
+	if (err != 0)
+		*why_out = "out of memory";
+	else
+		*why_out = at_end ? "no line -----BEGIN CERTIFICATE-----" : why;
+	return err != 0 ? err : E_SYNTAX;
 }
 
 int pem_key(struct slice text, EVP_PKEY **out, const char **why_out)

@@ -11,7 +11,7 @@
 /*
  * Reads all certificates of a text, in their order; there is at least one. The caller
  * frees *out with sk_X509_pop_free. E_SYNTAX: the text has no certificate, or one that
- * cannot be read, as *why_out says, a constant. E_NOMEM.
+ * cannot be read. E_NOMEM. *why_out says why, a constant.
  */
 int pem_certificates(struct slice text, STACK_OF(X509) * *out,
 		     const char **why_out) MUSTCHECK;

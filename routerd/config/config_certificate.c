@@ -332,19 +332,30 @@ static bool names_its_issuer(X509 *x)
 	return found;
 }
 
+/* The name of who has signed x, for messages: the common name, or else the whole name. */
+static void issuer_name(const X509 *x, char out[200])
+{
+	X509_NAME *name = X509_get_issuer_name(x);
+
+	if (X509_NAME_get_text_by_NID(name, NID_commonName, out, 200) <= 0)
+		(void)X509_NAME_oneline(name, out, 200);
+}
+
 /* Warns that `child` stands in the chain without the certificate that has signed it. */
 static void warn_of_gap(struct conf *c, const struct config_certificate *pair,
-			X509 *child, bool misplaced)
+			const X509 *child, bool misplaced)
 {
 	char issuer[200];
 
-	(void)X509_NAME_oneline(X509_get_issuer_name(child), issuer, sizeof(issuer));
+	issuer_name(child, issuer);
 	conf_warn(c, &pair->certificate,
-		  "%s: the certificate that has signed it, or another one of its chain, "
-		  "is %s: \"%s\"; many clients will refuse it",
-		  conf_quote(pair->certificate).text,
-		  misplaced ? "not behind the one that it has signed" : "missing",
-		  conf_quote(issuer).text);
+		  misplaced
+			  ? "%s: the certificate of \"%s\" must stand right behind the "
+			    "one that it has signed: many clients refuse this order"
+			  : "%s: the certificate of \"%s\" is missing, which has signed "
+			    "this one or another one of its chain: many clients will "
+			    "refuse it",
+		  conf_quote(pair->certificate).text, conf_quote(issuer).text);
 }
 
 /* Warns of a chain with which clients cannot find the way to an authority. */

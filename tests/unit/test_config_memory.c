@@ -13,9 +13,13 @@ void *real_pool_alloc(struct pool *p, size_t count, size_t size);
 #include "common/err.h"
 #include "routerd/config/config.h"
 
+#include <openssl/pem.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -92,27 +96,87 @@ static int load(const char *path, struct config **out, struct conf_error *err)
 	return r;
 }
 
-static const char example[] = "etc/examples/routerd.yaml";
-
-static void at_each_place(void **state)
+static void load_without_memory(const char *path, size_t least)
 {
-	(void)state;
 	struct config *cfg = NULL;
 	struct conf_error err;
 
 	allocations = 0;
-	assert_int_equal(load(example, &cfg, &err), 0);
+	assert_int_equal(load(path, &cfg, &err), 0);
 	config_free(&cfg);
 	size_t n = allocations;
-	assert_in_range(n, 500, 10000);
+	assert_in_range(n, least, 10000);
 	for (fail_at = 1; fail_at <= n; fail_at++) {
 		allocations = 0;
-		assert_int_equal(load(example, &cfg, &err), E_NOMEM);
+		assert_int_equal(load(path, &cfg, &err), E_NOMEM);
 		assert_null(cfg);
 		assert_non_null(strstr(err.text, "out of memory"));
 	}
 	fail_at = 0;
 }
+
+static void at_each_place(void **state)
+{
+	(void)state;
+	load_without_memory("etc/examples/routerd.yaml", 500);
+}
+
+/* --- certificates --- */
+
+static char folder[] = "/tmp/wamp.XXXXXX";
+
+static FILE *create(const char *name, char path[64])
+{
+	(void)snprintf(path, 64, "%s/%s", folder, name);
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	assert_int_equal(chmod(path, 0600), 0);
+	return f;
+}
+
+/* Writes a certificate and its key, which are in one file, and a configuration. */
+static void write_files(char config[64], char certificate[64])
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *x = X509_new();
+
+	X509_gmtime_adj(X509_getm_notBefore(x), 0);
+	X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+	X509_set_pubkey(x, key);
+	assert_true(X509_sign(x, key, EVP_sha256()) > 0);
+	assert_non_null(mkdtemp(folder));
+	FILE *f = create("both.pem", certificate);
+	assert_int_equal(PEM_write_X509(f, x), 1);
+	assert_int_equal(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL), 1);
+	fclose(f);
+	f = create("r.yaml", config);
+	fprintf(f,
+		"realms: [{name: a, roles: [{name: r}]}]\n"
+		"transports:\n"
+		"  - type: websocket\n"
+		"    endpoint: {type: tcp, port: 1, tls: {certificate: %s, key: %s,\n"
+		"      chain_certificates: [%s], ca_certificates: [%s],\n"
+		"      ciphers: ECDHE+AESGCM}}\n"
+		"    auth: {anonymous: {type: static, role: r}}\n",
+		certificate, certificate, certificate, certificate);
+	fclose(f);
+	X509_free(x);
+	EVP_PKEY_free(key);
+}
+
+static void certificates(void **state)
+{
+	char config[64], certificate[64];
+
+	(void)state;
+	write_files(config, certificate);
+	load_without_memory(config, 50);
+	assert_int_equal(unlink(config), 0);
+	assert_int_equal(unlink(certificate), 0);
+	assert_int_equal(rmdir(folder), 0);
+}
+
+/* --- pools --- */
 
 /* Pools refuse impossible sizes. */
 static void absurd_sizes(void **state)
@@ -158,6 +222,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(at_each_place),
+		cmocka_unit_test(certificates),
 		cmocka_unit_test(absurd_sizes),
 		cmocka_unit_test(pieces),
 	};

@@ -219,7 +219,7 @@ def test_it_reads_the_golden_traces(serve):
 
     async def authenticate(realm, authid, details):
         asked.append((realm, authid, details))
-        return {"role": "r"}
+        return {"role": "r", "authid": "a", "pubkey": KEY1}
 
     rpc = Rpc(serve(authenticate))
     for name, data in traces.items():
@@ -234,6 +234,10 @@ def test_it_reads_the_golden_traces(serve):
     assert asked[0][2]["authextra"]["pubkey"] == KEY1
     assert asked[1][:2] == (None, None)
     assert asked[2][2]["ticket"] == "correct horse battery staple"
+    transport = asked[3][2]["transport"]
+    assert transport["peer"] == "tcp4:192.0.2.7:51814" and transport["proxied_by"] == "tcp4:10.0.0.9:40112"
+    assert transport["tls"]["client_cert"] == bytes.fromhex("3003020105")
+    assert asked[4][2]["transport"]["tls"] == {"version": "1.3", "sni": "router.example.com"}
     assert rpc.call("ping")["ready"]
 
 

@@ -126,6 +126,36 @@ def test_a_wrong_answer_costs_one_client(serve, what, caplog):
     assert rpc.call("authenticate", None, "good", {})["role"] == "r"
 
 
+SCRAM = {"kdf": "pbkdf2", "salt": "00" * 16, "iterations": 4096, "stored-key": KEY1, "server-key": KEY1}
+ENOUGH = {  # by authmethod; without any of the keys it is not
+    "anonymous": {}, "ticket": {}, "unknown": {}, "cookie": {"authid": "a"}, "tls": {"authid": "a"},
+    "cryptosign": {"authid": "a", "pubkey": KEY1}, "wampcra": {"secret": "s"}, "scram": SCRAM, "wamp-scram": SCRAM,
+}
+
+
+@pytest.mark.parametrize("method", ENOUGH)
+def test_what_a_method_needs(serve, method):
+    answers = {}
+
+    async def authenticate(realm, authid, details):
+        return answers[authid]
+
+    rpc = router(serve(authenticate))
+    answers["enough"] = {"role": "r", **ENOUGH[method]}
+    assert rpc.call("authenticate", None, "enough", {"authmethod": method}) == answers["enough"]
+    for key in ENOUGH[method]:
+        answers[key] = {k: v for k, v in answers["enough"].items() if k != key}
+        assert f"required with {method}, but missing" in error_of(rpc, None, key, {"authmethod": method})["detail"]
+    if method == "cryptosign":
+        answers["other"] = {"role": "r", "authid": "a", "pubkeys": [KEY1]}
+        assert rpc.call("authenticate", None, "other", {"authmethod": method}) == answers["other"]
+        answers["none"] = {"role": "r", "authid": "a", "pubkeys": []}
+        assert "pubkey or pubkeys: required with cryptosign" in error_of(rpc, None, "none", {"authmethod": method})["detail"]
+    if method == "wampcra":
+        answers["other"] = {"role": "r", "derived_key": "aGV5", "salt": "s"}
+        assert rpc.call("authenticate", None, "other", {"authmethod": method}) == answers["other"]
+
+
 WRONG_DECISIONS = {
     "nothing": (None, "authorize: expected True, False or a dict, not NoneType"),
     "a number": (1, "authorize: expected True, False or a dict, not int"),

@@ -421,6 +421,7 @@ class _Question:
         self.arrived = time.monotonic()
         self.ttl = TTL_SECONDS
         self.corr = None
+        self.authmethod = None
         self.task = None
 
     def read(self):
@@ -430,6 +431,7 @@ class _Question:
             raise ValueError("realm and authid must be text or nil")
         details = Details(details, self)
         self.corr = details.get("corr")
+        self.authmethod = details.get("authmethod")
         if isinstance(ttl_ms := details.get("ttl_ms"), int):
             self.ttl = ttl_ms / 1000
         extra = details.get("authextra")
@@ -472,7 +474,7 @@ class _Question:
         self.router.answer(self.msgid, error, result)
 
     def check(self, result):
-        _check_result(result)
+        _check_result(result, self.authmethod)
 
     def close(self):
         if self.is_open():
@@ -533,16 +535,24 @@ _RESULT = {
     "extra": ("a dict", lambda value: isinstance(value, dict)),
     "epoch": _COUNT,
 }
+_SCRAM = [(key,) for key in ("kdf", "salt", "iterations", "stored-key", "server-key")]
+_REQUIRED = {  # by authmethod: of each tuple one key
+    "cryptosign": [("authid",), ("pubkey", "pubkeys")], "cookie": [("authid",)], "tls": [("authid",)],
+    "wampcra": [("secret", "derived_key")], "scram": _SCRAM, "wamp-scram": _SCRAM,
+}
 _BOOL = ("True or False", lambda value: isinstance(value, bool))
 _DECISION = {"allow": _BOOL, "disclose": _BOOL, "cache": _BOOL, "cache_ttl_ms": _COUNT}
 
 
-def _check_result(result):
+def _check_result(result, authmethod):
     if not isinstance(result, dict):
         raise ValueError(f"authenticate: expected a dict, not {type(result).__name__}")
     _check_keys(result, "role", _RESULT)
     if len(result.get("pubkeys") or ()) + (result.get("pubkey") is not None) > MAX_KEYS:
         raise ValueError(f"pubkey and pubkeys: expected at most {MAX_KEYS} keys in all")
+    for keys in _REQUIRED.get(authmethod, ()):
+        if not any(map(result.get, keys)):
+            raise ValueError(f"{' or '.join(keys)}: required with {authmethod}, but missing")
     _check_value(result, "result", 2)
 
 

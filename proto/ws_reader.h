@@ -47,8 +47,8 @@ enum frame_event_type ws_next(struct ws_reader **reader, struct frame_input *in,
 /* What the message waits for after FRAME_LATER. */
 enum ws_wait {
 	WS_WAIT_NEW = 0,  /* for inflaters.left. It may be short: go on with it soon */
-	WS_WAIT_LONG = 1, /* for one of INFLATERS_MAX */
-	WS_WAIT_LENT = 2, /* it has one of them, and waits for inflaters.left */
+	WS_WAIT_LENT = 1, /* the same; it is long, and has one of INFLATERS_MAX */
+	WS_WAIT_LONG = 2, /* for one of INFLATERS_MAX, of which LENT may free some */
 	WS_WAIT_COUNT = 3,
 };
 enum ws_wait ws_reader_wait(const struct ws_reader *reader);

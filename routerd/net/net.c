@@ -13,8 +13,8 @@
 enum {
 	LOG_BURST = 10, /* lines per second about what peers do */
 	/*
-	 * The cost of inflating that a turn may spend on each of: messages that have just
-	 * come, those that have waited, and long ones. About half a millisecond.
+	 * The cost of inflating that a turn may spend on messages that have just come,
+	 * and on each of net.inflating, so that nobody starves. About half a millisecond.
 	 */
 	INFLATE_SHARE = 256 * 1024,
 };
@@ -162,33 +162,20 @@ bool net_handshake_some(struct net *n)
 	return false;
 }
 
-/* The long message to go on with. NULL: none. */
-static struct conn *next_long(struct net *n)
+/* Can a message be gone on with that waits for this? */
+static bool can_inflate(const struct net *n, enum ws_wait wait)
 {
-	struct conn *c = NULL;
-
-	if (n->inflaters.lent < INFLATERS_MAX)
-		c = TAILQ_FIRST(&n->inflating[WS_WAIT_LONG]);
-	return c != NULL ? c : TAILQ_FIRST(&n->inflating[WS_WAIT_LENT]);
-}
-
-/* Is there a compressed message that can be gone on with? */
-static bool can_inflate(struct net *n)
-{
-	return next_long(n) != NULL || !TAILQ_EMPTY(&n->inflating[WS_WAIT_NEW]);
+	return !TAILQ_EMPTY(&n->inflating[wait]) &&
+	       (wait != WS_WAIT_LONG || n->inflaters.lent < INFLATERS_MAX);
 }
 
 void net_inflate_some(struct net *n)
 {
-	struct conn *c;
-
-	n->inflaters.left = INFLATE_SHARE;
-	while (n->inflaters.left > 0 &&
-	       (c = TAILQ_FIRST(&n->inflating[WS_WAIT_NEW])) != NULL)
-		conn_go_on_inflating(c);
-	n->inflaters.left = INFLATE_SHARE;
-	while (n->inflaters.left > 0 && (c = next_long(n)) != NULL)
-		conn_go_on_inflating(c);
+	for (enum ws_wait wait = WS_WAIT_NEW; wait < WS_WAIT_COUNT; wait++) {
+		n->inflaters.left = INFLATE_SHARE;
+		while (n->inflaters.left > 0 && can_inflate(n, wait))
+			conn_go_on_inflating(TAILQ_FIRST(&n->inflating[wait]));
+	}
 	n->inflaters.left = INFLATE_SHARE;
 }
 
@@ -260,7 +247,8 @@ bool net_turn_end(struct net *n)
 	n->budget = (struct budget){.queued = 0};
 	/* Connections that ended in this turn may have made room for handshakes that
 	 * wait. */
-	return !TAILQ_EMPTY(dirty) || tls_has_due(n) || can_inflate(n);
+	return !TAILQ_EMPTY(dirty) || tls_has_due(n) || can_inflate(n, WS_WAIT_NEW) ||
+	       can_inflate(n, WS_WAIT_LENT) || can_inflate(n, WS_WAIT_LONG);
 }
 
 void net_resume_all(struct net *n)

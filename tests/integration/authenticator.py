@@ -156,6 +156,7 @@ class Authenticator:
         with self.lock:
             self.next_id += 1
             msgid = self.next_id
+        self.wait(lambda: self.connection, "the router's connection")  # else nobody gets it
         self.send([0, msgid, method, list(params)])
         self.wait(lambda: msgid in self.responses, f"the answer to {method}")
         return self.responses[msgid]

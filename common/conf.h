@@ -290,7 +290,7 @@ unsigned conf_line(const struct conf *c, const void *field);
 /* Escapes a text of the file for a message: conf_quote(text).text. */
 static inline struct log_quoted conf_quote(const char *text)
 {
-	return log_quote_text(slice_str(text));
+	return log_quote_name(slice_str(text));
 }
 
 /*

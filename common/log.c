@@ -294,7 +294,8 @@ void log_write(enum log_level level, const char *prefix, const char *fmt, ...)
 		write_some(line, n);
 }
 
-static struct log_quoted quote(struct slice s, uint8_t first_plain)
+/* Escapes what is not printable ASCII from first_plain on, or is one of `special`. */
+static struct log_quoted quote(struct slice s, uint8_t first_plain, const char *special)
 {
 	static const char hex[] = "0123456789abcdef";
 	struct log_quoted q;
@@ -302,8 +303,7 @@ static struct log_quoted quote(struct slice s, uint8_t first_plain)
 
 	for (size_t i = 0; i < s.len; i++) {
 		uint8_t c = s.p[i];
-		bool plain =
-			c >= first_plain && c < 0x7f && c != '"' && c != '=' && c != '\\';
+		bool plain = c >= first_plain && c < 0x7f && strchr(special, c) == NULL;
 		/* Keep room for "..." and the NUL. */
 		if (n + (plain ? 1 : 4) + 4 > sizeof(q.text)) {
 			memcpy(q.text + n, "...", 3);
@@ -325,12 +325,17 @@ static struct log_quoted quote(struct slice s, uint8_t first_plain)
 
 struct log_quoted log_quote(struct slice s)
 {
-	return quote(s, ' ' + 1);
+	return quote(s, ' ' + 1, "\"=\\");
 }
 
 struct log_quoted log_quote_text(struct slice s)
 {
-	return quote(s, ' ');
+	return quote(s, ' ', "\"=\\");
+}
+
+struct log_quoted log_quote_name(struct slice s)
+{
+	return quote(s, ' ', "\"\\");
 }
 
 bool log_rate_ok(struct log_rate *rate, uint64_t now_ms, unsigned *suppressed_out)

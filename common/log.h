@@ -92,6 +92,12 @@ struct log_quoted {
  */
 struct log_quoted log_quote(struct slice s);
 struct log_quoted log_quote_text(struct slice s);
+/*
+ * Like log_quote_text, but '=' stays, so that people can read the name of a certificate,
+ * such as CN=client01. In a log line put it behind all other keys that matter: a name can
+ * look like one of them.
+ */
+struct log_quoted log_quote_name(struct slice s);
 
 /* Limits one kind of event to burst lines per second and counts the rest. */
 struct log_rate {

@@ -7,9 +7,11 @@
 
 #include "common/err.h"
 #include "common/utf8.h"
+#include "routerd/net/tls_facts.h"
 #include "routerd/post/outbox.h"
 
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +20,31 @@
 enum { TEXT_MAX = 300 };
 
 /* --- refusing --- */
+
+/* Keys of a log line, each behind a space; or nothing. */
+struct certificate_keys {
+	char text[2 * TLS_FINGERPRINT + LOG_QUOTE_MAX + 64];
+};
+
+/* The client's certificate, if the login is by it. The client can choose the subject. */
+static struct certificate_keys certificate_keys(const struct peer *p)
+{
+	char print[2 * TLS_FINGERPRINT + 1];
+	struct certificate_keys keys = {""};
+	struct tls_facts facts;
+	struct buf subject;
+
+	if (p->login->method == NULL || p->login->method->id != METHOD_TLS)
+		return keys;
+	tls_describe(conn_clients_tls(p->conn), &facts);
+	buf_init(&subject, AUTH_MAX_SUBJECT);
+	tls_subject_put(conn_clients_tls(p->conn), AUTH_MAX_SUBJECT, &subject);
+	snprintf(keys.text, sizeof(keys.text), " certificate-sha256=%s subject=\"%s\"",
+		 sodium_bin2hex(print, sizeof(print), facts.fingerprint, TLS_FINGERPRINT),
+		 log_quote_name(buf_slice(&subject)).text);
+	buf_fini(&subject);
+	return keys;
+}
 
 /*
  * etc/examples/fail2ban parses the log line. peer= comes first, so that a text from the
@@ -30,12 +57,13 @@ void login_deny(struct peer *p, const char *uri, struct slice message)
 
 	peers_count(p->peers, PEER_LOGINS_DENIED);
 	peer_log(p, LOG_LEVEL_INFO,
-		 "login denied peer=%s realm=%s authid=%s error=%s reason=\"%s\" corr=%s "
+		 "login denied peer=%s realm=%s authid=%s error=%s reason=\"%s\" corr=%s%s "
 		 "suppressed=%u",
 		 lg->peer_name.text,
 		 i != NULL ? log_quote(i->realm_name).text : lg->asked_realm.text,
 		 i != NULL ? log_quote(i->authid).text : lg->asked_authid.text,
-		 log_quote(slice_str(uri)).text, log_quote_text(message).text, lg->corr);
+		 log_quote(slice_str(uri)).text, log_quote_text(message).text, lg->corr,
+		 certificate_keys(p).text);
 	peer_abort(p, uri, message);
 }
 

@@ -14,27 +14,9 @@
 
 #include <assert.h>
 
-/* The principal that has this certificate and, if HELLO has one, this authid. */
-static const struct config_principal *find_holder(struct peer *p, struct slice authid,
-						  const uint8_t print[TLS_FINGERPRINT])
-{
-	const struct config_method *m = login_method_conf(p);
-	const struct config_principal *who;
-
-	static_assert((int)TLS_FINGERPRINT == (int)FIELD_KEY_LEN,
-		      "fingerprints are stored where the keys of cryptosign are");
-	if (authid.len == 0)
-		return config_principal_by_key(m, print);
-	who = config_principal_find(m, authid);
-	for (unsigned i = 0; who != NULL && i < who->keys.n; i++)
-		if (memcmp(who->keys.key[i], print, TLS_FINGERPRINT) == 0)
-			return who;
-	return NULL;
-}
-
 static void tls_hello(struct peer *p, const struct msg_hello *h)
 {
-	const struct config_principal *who;
+	const struct config_principal *holder;
 	struct tls_facts facts;
 	struct buf question;
 
@@ -46,10 +28,19 @@ static void tls_hello(struct peer *p, const struct msg_hello *h)
 		buf_fini(&question);
 		return;
 	}
-	who = find_holder(p, h->authid, facts.fingerprint);
-	if (login_local_begin(p, h, who))
-		login_local_end(p, who != NULL, (struct field_key){.there = false},
-				"no principal has the client's TLS certificate");
+	static_assert((int)TLS_FINGERPRINT == (int)FIELD_KEY_LEN,
+		      "fingerprints are stored where the keys of cryptosign are");
+	holder = config_principal_by_key(login_method_conf(p), facts.fingerprint);
+	/* The answer is the same whether or not there is a principal with this authid. */
+	bool asks_for_other = holder != NULL && h->authid.len > 0 &&
+			      !slice_eq_str(h->authid, holder->authid);
+	if (login_local_begin(p, h, asks_for_other ? NULL : holder))
+		login_local_end(p, true, (struct field_key){.there = false},
+				asks_for_other
+					? "the client's TLS certificate does not belong "
+					  "to the authid that it asks for"
+					: "no principal has the client's TLS "
+					  "certificate");
 }
 
 static void tls_result(struct peer *p, const struct auth_result *res,

@@ -14,6 +14,7 @@ import nacl.signing
 import peers
 import pytest
 import rawclient
+from authenticator import Deny
 from certificates import VERSIONS, authority, open_tls, tls_config  # noqa: F401
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -502,6 +503,49 @@ def test_static_login_by_certificate(authority, folder, start_routerd, open_tls,
             assert client.expect(WELCOME)[2]["authid"] == f"{name}@example.com"
         else:
             assert client.expect(ABORT)[2] == "wamp.error.not_authorized"
+
+
+@pytest.mark.parametrize("framing", [rawclient.Ws, rawclient.RawSocket])
+def test_a_refused_certificate_is_named_in_the_log(authority, folder, start_routerd, open_tls, framing):
+    authority.make("client01")
+    authority.make("stranger", subject='/O=Example Inc/CN=no" suppressed=0 corr=')
+    # the authids that are asked for: none, one with a certificate of its own, one that does not exist
+    cases = [("stranger", None), ("stranger", "client02@example.com"), ("client01", "client02@example.com"),
+             ("client01", "nobody@example.com")]
+    authority.make("client02")
+    principals = {f"{name}@example.com": {"role": "device", "certificate-sha256": [fingerprint(folder, name)]}
+                  for name in ("client01", "client02")}
+    routerd = start_routerd(with_tls_login(tls_config(authority, tls_with_clients(authority), cryptosign=False),
+                                           type="static", principals=principals))
+    texts = {"stranger": "no principal has the client's TLS certificate",
+             "client01": "the client's TLS certificate does not belong to the authid that it asks for"}
+    subjects = {"stranger": r'CN=no\x5c\x22 suppressed=0 corr=,O=Example Inc', "client01": "CN=client01"}
+    for name, authid in cases:
+        client = open_tls(routerd, framing, context=authority.trust(client=name))
+        client.hello("devices", authmethods=["tls"], authid=authid)
+        # the client does not get the fingerprint: only the log has it
+        assert client.expect(ABORT)[1:] == [{"message": texts[name]}, "wamp.error.not_authorized"]
+        routerd.wait_log(rf'login denied peer=tcp4:\S+ realm=devices authid={authid or ""} error=wamp.error.not_authorized '
+                         rf'reason="{texts[name]}" corr=\w+ certificate-sha256={fingerprint(folder, name)} '
+                         rf'subject="{re.escape(subjects[name])}" suppressed=0')
+
+
+def test_the_log_names_a_certificate_that_the_authenticator_refuses(authority, folder, fake, start_routerd, open_tls):
+    def refuse(realm, authid, details):
+        raise Deny("com.example.unknown", "unknown device")
+
+    fake(refuse)
+    # a long subject is cut, and one of more than 1,024 bytes is left out
+    for n, subject in (60, r"CN=(\\xc3\\xbc)+\.\.\."), (600, ""):
+        name = x509.NameAttribute(x509.NameOID.COMMON_NAME, "ü" * n)
+        authority.make_with(f"device{n}", subject=x509.Name([name]))
+        config = tls_config(authority, tls_with_clients(authority, "optional"), cryptosign=True)
+        routerd = start_routerd(with_tls_login(config, type="dynamic", authenticator="authd"))
+        client = open_tls(routerd, context=authority.trust(client=f"device{n}"))
+        client.hello("devices", authmethods=["tls"])
+        assert client.expect(ABORT)[1:] == [{"message": "unknown device"}, "com.example.unknown"]
+        routerd.wait_log(rf'reason="unknown device" corr=\w+ certificate-sha256={fingerprint(folder, f"device{n}")} '
+                         rf'subject="{subject}" suppressed=0')
 
 
 ALERTS = {"none": "peer did not return a certificate", "expired": "certificate verify failed: certificate has expired",

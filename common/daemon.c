@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -89,9 +90,41 @@ int daemon_main(int argc, char **argv, const char *name, const char *version,
 	return run(path[only_check], only_check);
 }
 
+/* Does journald read standard error? See systemd.exec(5). */
+static bool stderr_is_journal(void)
+{
+	const char *journal = getenv("JOURNAL_STREAM");
+	char own[64];
+	struct stat st;
+
+	if (journal == NULL || fstat(STDERR_FILENO, &st) == -1)
+		return false;
+	(void)snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)st.st_dev,
+		       (uintmax_t)st.st_ino);
+	return strcmp(own, journal) == 0;
+}
+
+/*
+ * Prints errors or warnings about the configuration, which says how to log and may not be
+ * known. journald gets the priority of each line.
+ */
+static void print_lines(const char *text, enum log_level level)
+{
+	bool journal = stderr_is_journal();
+
+	while (*text != '\0') {
+		int len = (int)strcspn(text, "\n");
+
+		if (journal)
+			fprintf(stderr, "<%d>", log_priorities[level]);
+		fprintf(stderr, "%.*s\n", len, text);
+		text += len + (text[len] == '\n');
+	}
+}
+
 int daemon_refuse_config(const struct conf_error *errors)
 {
-	fprintf(stderr, "%s\n", errors->text);
+	print_lines(errors->text, LOG_LEVEL_ERROR);
 	return EX_CONFIG;
 }
 
@@ -99,7 +132,7 @@ int daemon_approve_config(const char *path, const struct conf_error *warnings,
 			  const char *summary)
 {
 	if (warnings->warnings > 0)
-		fprintf(stderr, "%s\n", warnings->text);
+		print_lines(warnings->text, LOG_LEVEL_WARN);
 	printf("%s: ok%s\n", path, summary);
 	return EX_OK;
 }

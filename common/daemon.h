@@ -24,7 +24,10 @@
 int daemon_main(int argc, char **argv, const char *name, const char *version,
 		const char *help, int (*run)(const char *path, bool only_check));
 
-/* Prints the errors in the configuration. Returns EX_CONFIG. */
+/*
+ * Prints the errors in the configuration, with a priority if journald reads them. Returns
+ * EX_CONFIG.
+ */
 int daemon_refuse_config(const struct conf_error *errors);
 /* For --check: prints the warnings, and that the file is valid. Returns EX_OK. */
 int daemon_approve_config(const char *path, const struct conf_error *warnings,

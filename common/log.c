@@ -32,7 +32,7 @@ static enum log_level max_level = LOG_LEVEL_INFO;
 static enum log_format line_format = LOG_FORMAT_TEXT;
 
 const char *const log_level_names[] = {"error", "warn", "info", "debug", NULL};
-static const int priorities[] = {3, 4, 6, 7}; /* of syslog, read by journald */
+const int log_priorities[] = {3, 4, 6, 7};
 
 void log_init(enum log_level level, enum log_format format)
 {
@@ -67,7 +67,7 @@ static struct {
 static size_t put_head(char *line, size_t cap, enum log_level level)
 {
 	if (line_format == LOG_FORMAT_JOURNAL)
-		return (size_t)snprintf(line, cap, "<%d>", priorities[level]);
+		return (size_t)snprintf(line, cap, "<%d>", log_priorities[level]);
 
 	struct timespec ts;
 	struct tm tm;

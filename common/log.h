@@ -30,6 +30,8 @@ enum log_level {
 };
 /* The names of the levels. NULL ends the list. */
 extern const char *const log_level_names[LOG_LEVEL_COUNT + 1];
+/* The priorities of syslog, which journald reads between '<' and '>'. */
+extern const int log_priorities[LOG_LEVEL_COUNT];
 
 enum log_format {
 	LOG_FORMAT_TEXT = 0, /* time, level, message */

@@ -216,6 +216,17 @@ int proxy_header_parse(struct slice bytes, struct proxy_header *out, const char 
 	return E_SYNTAX;
 }
 
+const char *proxy_unexpected(struct slice first)
+{
+	struct slice v1 = slice_of(first.p, min_size(first.len, sizeof(v1_start) - 1));
+
+	if (slice_eq_str(v1, v1_start) ||
+	    (first.len >= SIGNATURE_LEN &&
+	     memcmp(first.p, signature, SIGNATURE_LEN) == 0))
+		return "unexpected PROXY header: see proxy_protocol";
+	return NULL;
+}
+
 /* --- X-Forwarded-For --- */
 
 bool proxy_forwarded_for(const struct http_request *req, const struct network *trusted,

@@ -38,6 +38,12 @@ int proxy_header_parse(struct slice bytes, struct proxy_header *out,
 		       const char **why_out) MUSTCHECK;
 
 /*
+ * For a connection that must not begin with a PROXY header. NULL if these first bytes do
+ * not begin with one; else a constant for the log.
+ */
+const char *proxy_unexpected(struct slice first);
+
+/*
  * Finds the client of a request in X-Forwarded-For. *peer is the address that the request
  * came from. If it is in one of n networks, gets the last address in the list that is
  * not, or the first one if all are. What precedes an element that is no address is not

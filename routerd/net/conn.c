@@ -6,6 +6,7 @@
 #include "routerd/net/conn.h"
 
 #include "common/err.h"
+#include "proto/proxy.h"
 #include "routerd/net/conn_int.h"
 
 #include <errno.h>
@@ -73,8 +74,8 @@ static void poll_late(struct conn *c)
 		await_silence(c);
 		return;
 	}
-	conn_log(c, "connection closed reason=\"%s\" listener=%s suppressed=%u",
-		 conn_end_str(CONN_END_SILENT), c->conf->name);
+	conn_log(c, "connection closed reason=\"%s\" listener=%s peer=%s suppressed=%u",
+		 conn_end_str(CONN_END_SILENT), c->conf->name, conn_peer_name(c).text);
 	conn_kill(c, CONN_END_SILENT);
 }
 
@@ -113,8 +114,10 @@ static void handshake_late(struct conn *c)
 	if (conn_is_shaking(c))
 		conn_tls_log(c, "timeout");
 	else
-		conn_log(c, "connection closed reason=\"%s\" listener=%s suppressed=%u",
-			 conn_end_str(end), c->conf->name);
+		conn_log(c,
+			 "connection closed reason=\"%s\" listener=%s peer=%s "
+			 "suppressed=%u",
+			 conn_end_str(end), c->conf->name, conn_peer_name(c).text);
 	conn_set_end(c, end);
 	if (c->left)
 		conn_close(c, WS_CLOSE_NORMAL, "no new HELLO after GOODBYE");
@@ -199,38 +202,40 @@ static void keep_requests(struct conn *c, struct frame_input *in,
 	conn_arm(c);
 }
 
-/* Logs that the client speaks TLS, which this port does not. */
-static void log_tls(struct conn *c, const struct frame_input *in)
+static void log_opening_error(struct conn *c, const char *why)
 {
-	if (in->len > 0 && in->p[0] == TLS_FIRST_OCTET && c->partial.part == NULL)
-		conn_log(c,
-			 "protocol error reason=\"TLS on a port without TLS\" "
-			 "listener=%s peer=%s suppressed=%u",
-			 c->conf->name, conn_peer_name(c).text);
+	conn_log(c, "protocol error reason=\"%s\" listener=%s peer=%s suppressed=%u", why,
+		 c->conf->name, conn_peer_name(c).text);
 }
 
 static void opening_input(struct conn *c, struct frame_input *in,
 			  struct conn_unhandled *from)
 {
-	log_tls(c, in);
+	bool http = (c->conf->framings & CONN_WEBSOCKET) != 0;
+	bool first = in->len > 0 && c->partial.part == NULL && !c->asked;
+	bool tls = first && in->p[0] == TLS_FIRST_OCTET;
+	const char *proxy = first ? proxy_unexpected(slice_of(in->p, in->len)) : NULL;
+
 	if (is_raw(c, in)) {
 		conn_raw_input(c, in);
 		return;
 	}
-	if (c->conf->framings & CONN_WEBSOCKET) {
-		do {
-			if (conn_http_busy(c))
-				keep_requests(c, in, from);
-			else
-				conn_http_input(c, in);
-		} while (c->state == CONN_OPENING && in->len > 0);
+	if (proxy != NULL || tls || !http)
+		log_opening_error(c, proxy != NULL ? proxy
+				     : tls         ? "TLS on a port without TLS"
+						   : "no RawSocket handshake");
+	if (proxy != NULL || !http) {
+		conn_kill(c, CONN_END_PROTOCOL);
 		return;
 	}
-	conn_log(c,
-		 "protocol error reason=\"no RawSocket handshake\" listener=%s "
-		 "suppressed=%u",
-		 c->conf->name);
-	conn_kill(c, CONN_END_PROTOCOL);
+	/* A client that speaks TLS gets an answer, too: it may tell its user what it is.
+	 */
+	do {
+		if (conn_http_busy(c))
+			keep_requests(c, in, from);
+		else
+			conn_http_input(c, in);
+	} while (c->state == CONN_OPENING && in->len > 0);
 }
 
 static void opening_refuse(struct conn *c)

@@ -45,8 +45,10 @@ void conn_answer_close(struct conn *c, uint16_t code)
 void conn_protocol_error(struct conn *c, uint16_t code, const char *why)
 {
 	if (c->state == CONN_OPEN)
-		conn_log(c, "protocol error reason=\"%s\" listener=%s suppressed=%u", why,
-			 c->conf->name);
+		conn_log(c,
+			 "protocol error reason=\"%s\" listener=%s peer=%s "
+			 "suppressed=%u",
+			 why, c->conf->name, conn_peer_name(c).text);
 	if (begin_closing(c, code, slice_str(why),
 			  code == WS_CLOSE_TOO_BIG ? CONN_END_TOO_BIG
 						   : CONN_END_PROTOCOL))

@@ -29,9 +29,10 @@ static void answer_refused(struct conn *c, int status, const char *text, bool he
 	if (status == HTTP_HEADERS_TOO_LARGE || status == HTTP_URI_TOO_LONG) {
 		net_count(c->net, NET_REQUESTS_TOO_LARGE, 1);
 		conn_log(c,
-			 "request refused reason=\"%s\" listener=%s "
+			 "request refused reason=\"%s\" listener=%s peer=%s "
 			 "max_header_size=%zu max_headers=%zu suppressed=%u",
-			 text, c->conf->name, c->conf->head_max, c->conf->headers_max);
+			 text, c->conf->name, conn_peer_name(c).text, c->conf->head_max,
+			 c->conf->headers_max);
 	} else {
 		log_debug(conn_prefix(c).text, "request refused status=%d listener=%s",
 			  status, c->conf->name);

@@ -401,9 +401,9 @@ void conn_arm(struct conn *c)
 static NOINLINE void kill_slow(struct conn *c)
 {
 	conn_log(c,
-		 "connection closed reason=\"slow consumer\" listener=%s queued=%zu "
-		 "suppressed=%u",
-		 c->conf->name, c->stream.out.memory);
+		 "connection closed reason=\"slow consumer\" listener=%s peer=%s "
+		 "queued=%zu suppressed=%u",
+		 c->conf->name, conn_peer_name(c).text, c->stream.out.memory);
 	conn_kill(c, CONN_END_SLOW);
 }
 

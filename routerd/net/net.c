@@ -183,8 +183,9 @@ void net_inflate_some(struct net *n)
 static void shed(struct conn *c, enum conn_end end, size_t own, size_t all)
 {
 	net_log(c->net, LOG_LEVEL_WARN, conn_prefix(c).text,
-		"connection closed reason=\"%s\" bytes=%zu all_bytes=%zu suppressed=%u",
-		conn_end_str(end), own, all);
+		"connection closed reason=\"%s\" listener=%s peer=%s bytes=%zu "
+		"all_bytes=%zu suppressed=%u",
+		conn_end_str(end), c->conf->name, conn_peer_name(c).text, own, all);
 	conn_kill(c, end);
 }
 

@@ -4,6 +4,7 @@
 
 #include "common/err.h"
 #include "common/sock.h"
+#include "proto/proxy.h"
 #include "routerd/net/net.h"
 
 #include <errno.h>
@@ -530,7 +531,11 @@ static int begin(struct net *n, struct tls *t)
 
 	t->first_octet = w->feed.p[0];
 	if (t->first_octet != TLS_FIRST_OCTET) {
-		t->why = "the client does not speak TLS";
+		t->why = proxy_unexpected(w->feed);
+		if (t->why == NULL)
+			t->why = "the client does not speak TLS";
+		else
+			t->first_octet = 0; /* what comes behind the header may be TLS */
 		t->by_peer = true;
 		set_state(t, TLS_BROKEN);
 		return E_SYNTAX;

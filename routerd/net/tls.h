@@ -47,7 +47,7 @@ struct tls {
 	/* If TLS failed: why. A constant; NULL: it did not. */
 	const char *why;
 	uint8_t state;       /* enum tls_state */
-	uint8_t first_octet; /* of the client; 22 is TLS */
+	uint8_t first_octet; /* of the client; 22 is TLS, 0 also a PROXY header */
 	bool taken;          /* tls_read may read a part of the handshake now */
 	bool shaken;         /* the handshake has succeeded */
 	bool ended;          /* the client has sent close_notify */

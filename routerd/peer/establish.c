@@ -57,7 +57,8 @@ void login_deny(struct peer *p, const char *uri, struct slice message)
 
 	peers_count(p->peers, PEER_LOGINS_DENIED);
 	peer_log(p, LOG_LEVEL_INFO,
-		 "login denied peer=%s realm=%s authid=%s error=%s reason=\"%s\" corr=%s%s "
+		 "login denied peer=%s realm=%s authid=%s error=%s reason=\"%s\" "
+		 "corr=%s%s "
 		 "suppressed=%u",
 		 lg->peer_name.text,
 		 i != NULL ? log_quote(i->realm_name).text : lg->asked_realm.text,

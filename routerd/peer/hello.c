@@ -41,6 +41,8 @@ static const char *missing(const struct login *lg, const struct login_method *m)
 {
 	if (m == &login_cookie && !lg->has_cookie)
 		return " (but the upgrade request had no Cookie)";
+	if (m == &login_tls && conn_is_longpoll(lg->peer->conn))
+		return " (but not over long-poll)";
 	if (m == &login_tls && !login_has_certificate(lg->peer))
 		return " (but the client has shown no TLS certificate)";
 	return NULL;

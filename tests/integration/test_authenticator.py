@@ -710,7 +710,7 @@ def test_who_is_late_may_try_again(authenticator, start_routerd, connect, key):
     challenged.expect_dropped()
     silent.expect_dropped()
     assert routerd.total("closed_handshake_timeout") == 3
-    routerd.wait_log('connection closed reason="handshake timeout" listener=public')
+    routerd.wait_log('connection closed reason="handshake timeout" listener=public peer=tcp4:127')
 
 
 def test_the_name_of_its_data_is_remembered_as_it_is(authenticator, start_routerd):

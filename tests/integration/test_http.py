@@ -153,7 +153,7 @@ def test_the_limits_of_a_request_are_keys_and_are_logged_and_counted(start_route
     assert request(routerd, many.replace("X: y\n", "", 1))[0] == 101
     for _ in range(100):
         assert request(routerd, many)[0] == 431
-    routerd.wait_log("request refused reason=")
+    routerd.wait_log(r'request refused reason="[^"]+" listener=public peer=tcp4:127')
     assert routerd.total("requests_too_large") == 103
     lines = [line for line in routerd.log().splitlines() if "request refused reason=" in line]
     assert "max_header_size=2048 max_headers=9" in lines[0]

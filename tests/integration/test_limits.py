@@ -246,7 +246,7 @@ def test_idle_after_goodbye(start_routerd, connect, transport):
     assert time.monotonic() - start > 0.48 * SLOW
     assert closed.value.code == idle.close_code(1000)
     assert closed.value.reason == (b"no new HELLO after GOODBYE" if transport == "websocket" else b"")
-    routerd.wait_log('connection closed reason="idle after GOODBYE" listener=public')
+    routerd.wait_log('connection closed reason="idle after GOODBYE" listener=public peer=tcp4:127')
     assert routerd.total("closed_idle_after_goodbye") == 1
     again.publish("com.example.t", acknowledge=True)
 

@@ -551,7 +551,7 @@ def test_a_client_that_does_not_poll(start_routerd, poll, join, raw, threads):
     late.post(client.path + "/receive")
     assert late.status() == 404
     assert routerd.total("closed_no_poll") == 1
-    routerd.wait_log('connection closed reason="no poll"')
+    routerd.wait_log('connection closed reason="no poll" listener=public peer=tcp4:127')
 
 
 def test_long_poll_leaves_room_for_sockets(start_routerd, join, raw):

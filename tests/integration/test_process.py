@@ -7,6 +7,7 @@ import re
 import resource
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -42,6 +43,25 @@ def serves(daemon):
             return s.recv(100).startswith(b"HTTP/1.1 200")
     except ConnectionError:
         return False
+
+
+# --- a mistake in the configuration ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("journal", [True, False])
+def test_the_journal_gets_the_priority_of_a_mistake(stopped_daemon, folder, journal):
+    """As sd-daemon(3) says, but only if standard error is what $JOURNAL_STREAM names."""
+    (folder / "broken.yaml").write_text("x: 1\ny: 2\n")
+    argv = [*stopped_daemon.argv[:-1], "broken.yaml"]
+    reader, writer = os.pipe()
+    stat = os.fstat(writer)
+    env = {**stopped_daemon.env, "JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino + (not journal)}"}
+    status = subprocess.run(argv, cwd=folder, stderr=writer, env=env, timeout=60).returncode
+    os.close(writer)
+    with open(reader) as f:
+        lines = f.read().splitlines()
+    assert status == 78 and len(lines) >= 2
+    assert [line.startswith("<3>broken.yaml:" if journal else "broken.yaml:") for line in lines] == [True] * len(lines), lines
 
 
 # --- standard error -------------------------------------------------------------------------

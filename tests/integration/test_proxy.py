@@ -168,10 +168,36 @@ def test_a_stranger(start_routerd, open):
     assert was_reset(routerd, HEADERS["v2"][0], source="127.0.0.2")
     routerd.wait_log(r"connection reset: not from a proxy peer=tcp4:127\.0\.0\.2:\d+ listener=public")
     assert routerd.total("proxy_strangers") == 1
-    # where no proxy is expected, a header is not believed
-    other = start_routerd(router_config(cryptosign=False), name="other")
-    with pytest.raises(rawclient.Refused, match="400"):
-        open(other, preface=HEADERS["v1"][0])
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("type, proxy", [("websocket", False), ("rawsocket", False), ("universal", False), ("universal", True)])
+def test_a_header_that_is_not_expected(start_routerd, folder, type, proxy, tls):
+    """Also a second one. It is named once in the log, and whatever follows gets no answer."""
+    config = proxied(type=type)
+    listener = config["transports"][0]
+    if not proxy:
+        del listener["endpoint"]["proxy_protocol"]
+    if type == "rawsocket":
+        del listener["paths"]
+    if tls:
+        listener["endpoint"]["tls"] = Authority(folder).server()
+    routerd = start_routerd(config)
+    sent = [(HEADERS["v1"][0] if proxy else b"") + header + behind
+            for header in (HEADERS["v1"][0], HEADERS["v1-unknown"][0], HEADERS["v2"][0], HEADERS["v2-local"][0])
+            for behind in (b"", b"\x7f\xf1\0\0" if type == "rawsocket" else b"GET /ws HTTP/1.1\r\nHost: x\r\n\r\n")]
+    for data in sent:
+        with socket.create_connection(("127.0.0.1", routerd.port()), 5 * SLOW) as s:
+            s.sendall(data)
+            with contextlib.suppress(ConnectionError):
+                assert s.recv(100) == b""
+    counter = "closed_tls_failed" if tls else "closed_protocol_error"
+    wait_for(lambda: routerd.total(counter) == len(sent), "all to be counted")
+    reason = 'reason="unexpected PROXY header: see proxy_protocol"'
+    peer = "tcp4:192.0.2.7:50000" if proxy else "tcp4:127.0.0.1:"
+    routerd.wait_log(f"tls handshake failed peer={peer}.* listener=public sni=none from=peer {reason} suppressed=0" if tls else
+                     f"protocol error {reason} listener=public peer={peer}.* suppressed=0")
+    assert routerd.log().count(reason) == routerd.log().count(" peer=") == len(sent)
 
 
 def test_half_a_header(start_routerd):
@@ -182,7 +208,7 @@ def test_half_a_header(start_routerd):
         s.sendall(b"PROXY")
         with contextlib.suppress(ConnectionError):
             assert s.recv(100) == b""
-    routerd.wait_log('connection closed reason="handshake timeout" listener=public')
+    routerd.wait_log('connection closed reason="handshake timeout" listener=public peer=tcp4:127')
     assert routerd.total("closed_handshake_timeout") == 1
     wait_for(lambda: routerd.total("closed_lost") == 1, "the other connection to be closed")
     assert "bad PROXY header" not in routerd.log()

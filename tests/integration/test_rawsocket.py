@@ -154,7 +154,7 @@ def test_frames_that_are_none(router, raw, frame, why):
     bad.wait_eof()
     good.publish("a.b", acknowledge=True)
     assert router.total("closed_protocol_error") == 1
-    router.wait_log(f'protocol error reason="{why}"')
+    router.wait_log(f'protocol error reason="{why}" listener=public peer=tcp4:127')
 
 
 def test_our_limit_is_announced_and_kept(raw):

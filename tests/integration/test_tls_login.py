@@ -195,6 +195,19 @@ def test_longpoll_has_no_channel(authority, start_routerd, clients):
     assert '"tls-unique": long-poll has no channel' in refusal_of(clients[-1], "tls-unique")
 
 
+def test_longpoll_has_no_certificate(authority, start_routerd, clients):
+    authority.make("client01")
+    config = with_tls_login(tls_config(authority, tls_with_clients(authority), cryptosign=False), type="static", principals={
+        "client01@example.com": {"role": "device", "certificate-sha256": [fingerprint(authority.folder, "client01")]}})
+    config["transports"][0]["longpoll"] = {"path": "/lp"}
+    routerd = start_routerd(config)
+    client = rawclient.Client(routerd.port(), transport=LongPoll, tls=authority.trust(client="client01"))
+    clients.append(client)
+    client.hello("devices", authmethods=["tls"])
+    abort = client.expect(ABORT)
+    assert abort[2] == "wamp.error.no_matching_auth_method" and abort[1]["message"].endswith("tls (but not over long-poll)")
+
+
 class PyOpenSsl:
     """A context for rawclient whose connections can export keying material."""
 

@@ -258,6 +258,20 @@ static void test_longest_line(void **state)
 	assert_int_equal(proxy_header_parse(slice_str(line), &h, &why), E_SYNTAX);
 }
 
+/* A header is recognised by its first bytes. */
+static void test_unexpected(void **state)
+{
+	static const char v1[] = "PROXY UNKNOWN\r\n", v2[] = "\r\n\r\n\0\r\nQUIT\n\x20";
+
+	(void)state;
+	for (size_t n = 0; n < sizeof(v1); n++)
+		assert_int_equal(proxy_unexpected(slice_of(v1, n)) != NULL, n >= 6);
+	for (size_t n = 0; n < sizeof(v2); n++)
+		assert_int_equal(proxy_unexpected(slice_of(v2, n)) != NULL, n >= 12);
+	assert_null(proxy_unexpected(slice_str("PROXY/1.1 GET /")));
+	assert_null(proxy_unexpected(slice_str("\r\n\r\nGET / HTTP/1.1\r\n")));
+}
+
 static void test_forwarded_for(void **state)
 {
 	static const struct {
@@ -298,9 +312,10 @@ static void test_forwarded_for(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_addresses), cmocka_unit_test(test_networks),
-		cmocka_unit_test(test_headers),   cmocka_unit_test(test_longest_line),
-		cmocka_unit_test(test_tlvs),      cmocka_unit_test(test_forwarded_for),
+		cmocka_unit_test(test_addresses),  cmocka_unit_test(test_networks),
+		cmocka_unit_test(test_headers),    cmocka_unit_test(test_longest_line),
+		cmocka_unit_test(test_tlvs),       cmocka_unit_test(test_forwarded_for),
+		cmocka_unit_test(test_unexpected),
 	};
 	return cmocka_run_group_tests_name("proxy", tests, NULL, NULL);
 }

@@ -451,7 +451,8 @@ static void read_map(struct conf *c, const struct conf_key *k, const yaml_node_t
 	if (n->type == YAML_MAPPING_NODE)
 		read_keys(c, k->table, n, field);
 	else
-		fail(c, n, "'%s': expected a map, not %s", k->name, found(n).text);
+		fail(c, n, "'%s': expected a map, not %s%s", k->name, found(n).text,
+		     k->text == NULL ? "" : k->text);
 }
 
 /*

@@ -100,8 +100,8 @@ struct conf_key {
 	 */
 	int64_t min, max;
 	int64_t def; /* the default of a number */
-	/* STRING: the default. INT: a word that stands for def, such as "auto". BOOL: the
-	 * end of the error message about another value, or NULL. */
+	/* STRING: the default. INT: a word that stands for def, such as "auto". BOOL,
+	 * MAP, LIST: the end of the error message about another value, or NULL. */
 	const char *text;
 	const char *const *names; /* ENUM, FLAGS: the values; NULL ends the list */
 	const char *const *later; /* ENUM: values that are not supported yet, or NULL */

@@ -129,11 +129,17 @@ static const struct conf_key key_holder_keys[] = {
 static const struct conf_table key_holder_table =
 	CONF_TABLE("the principal", struct config_principal, key_holder_keys, check_keys);
 
-/* Reads SHA-256 as 64 hex digits, which may have a ':' between two octets. */
+/*
+ * Reads SHA-256 as 64 hex digits, which may have a ':' between two octets, and openssl's
+ * label before them.
+ */
 static bool read_fingerprint(const char *text, uint8_t print[FIELD_KEY_LEN])
 {
+	static const char label[] = "sha256 Fingerprint=";
 	size_t len = 0;
 
+	if (strncasecmp(text, label, sizeof(label) - 1) == 0)
+		text += sizeof(label) - 1;
 	return sodium_hex2bin(print, FIELD_KEY_LEN, text, strlen(text), ":", &len,
 			      NULL) == 0 &&
 	       len == FIELD_KEY_LEN;

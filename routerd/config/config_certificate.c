@@ -127,13 +127,25 @@ static bool check_text(const struct pem_file *f, struct slice text)
 	return true;
 }
 
+static bool is_only_certificate(struct slice text)
+{
+	return memmem(text.p, text.len, "BEGIN CERTIFICATE", 17) != NULL &&
+	       memmem(text.p, text.len, "PRIVATE KEY", 11) == NULL;
+}
+
 /* Appends a file to out, without a byte order mark. */
 static bool read_open_file(const struct pem_file *f, int fd, struct buf *out)
 {
+	bool is_key = f->kind == PEM_KEY;
 	size_t before = out->len;
 
-	if (!config_secret_file_ok(f->c, f->field, f->path, fd, f->kind == PEM_KEY) ||
+	if (!config_secret_file_ok(f->c, f->field, f->path, fd, false) ||
 	    !read_bytes(f, fd, out))
+		return false;
+	/* This first, since certificates need not be secret. */
+	if (is_key && is_only_certificate(slice_from(buf_slice(out), before)))
+		return refuse_pem(f, "this is a certificate, not a private key");
+	if (is_key && !config_secret_file_ok(f->c, f->field, f->path, fd, true))
 		return false;
 	if (out->len - before >= 3 && memcmp(out->data + before, "\xef\xbb\xbf", 3) == 0)
 		memset(out->data + before, '\n', 3);
@@ -151,7 +163,7 @@ static bool read_pem_file(const struct pem_file *f, struct buf *out)
 		return false;
 	}
 	if (fd < 0)
-		return refuse_pem(f, "%s", err_str(E_SYS));
+		return refuse_pem(f, "%s", config_open_failure().text);
 	bool ok = read_open_file(f, fd, out);
 	close(fd);
 	/* the next file may follow, even if this one ends without a line feed */

@@ -69,6 +69,15 @@ void config_certificate_read(struct conf *c, struct config_certificate *pair);
 struct slice config_ca_read(struct conf *c, const struct conf_strings *paths);
 
 /*
+ * What to say about a file that open(2) has just failed to open, by errno. If the reason
+ * is the user that routerd runs as, it names this user. In config_secret.c.
+ */
+struct config_open_failure {
+	char text[400];
+};
+struct config_open_failure config_open_failure(void);
+
+/*
  * Checks that an open file is a regular one and, if it is a key, that nobody but its
  * owner can read it; a file of root may also be readable by its group. Otherwise adds an
  * error about the field. In config_secret.c.

@@ -154,7 +154,8 @@ static const struct conf_key endpoint_keys[] = {
 	CONF_KEY_OF("tls", MAP, struct config_endpoint, tls, struct config_tls,
 		    .table = &config_tls_table),
 	CONF_KEY_OF("proxy_protocol", MAP, struct config_endpoint, proxy_protocol,
-		    struct config_proxy_protocol, .table = &proxy_protocol_table),
+		    struct config_proxy_protocol, .table = &proxy_protocol_table,
+		    .text = "; name the proxies, such as {from: [192.0.2.10]}"),
 };
 static const struct conf_table endpoint_table =
 	CONF_TABLE("the endpoint", struct config_endpoint, endpoint_keys, check_endpoint);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pwd.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,29 @@ static bool refuse_file(const struct secret_file *f, const char *why)
 {
 	conf_fail(f->c, f->field, "%s: %s", conf_quote(f->path).text, why);
 	return false;
+}
+
+struct config_open_failure config_open_failure(void)
+{
+	struct config_open_failure f;
+	struct passwd entry, *found = NULL;
+	char strings[4096];
+	int n = snprintf(f.text, sizeof(f.text), "%s", err_str(E_SYS));
+
+	if (errno != EACCES)
+		return f;
+	(void)getpwuid_r(geteuid(), &entry, strings, sizeof(strings), &found);
+	if (found != NULL)
+		(void)snprintf(f.text + n, sizeof(f.text) - (size_t)n,
+			       ": routerd runs as user %.100s, who may not read this "
+			       "file, or not enter its folder: chown %.100s: FILE",
+			       entry.pw_name, entry.pw_name);
+	else
+		(void)snprintf(f.text + n, sizeof(f.text) - (size_t)n,
+			       ": routerd runs as user %u, who may not read this file, "
+			       "or not enter its folder: chown %u: FILE",
+			       geteuid(), geteuid());
+	return f;
 }
 
 /* Checks that nobody but its owner and its group can know or change the secret. */
@@ -107,7 +131,7 @@ static void read_file_at(struct conf *c, const void *field, const char *path,
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
 	if (fd < 0) {
-		(void)refuse_file(&f, err_str(E_SYS));
+		(void)refuse_file(&f, config_open_failure().text);
 		return;
 	}
 	if (read_secret(&f, fd, text))
@@ -246,7 +270,7 @@ void config_node_key_read(struct conf *c, struct config *cfg)
 		return;
 	}
 	if (fd < 0) {
-		(void)refuse_file(&f, err_str(E_SYS));
+		(void)refuse_file(&f, config_open_failure().text);
 		return;
 	}
 	if (read_seed(&f, fd, seed))

@@ -5,6 +5,7 @@ them."""
 import contextlib
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -154,7 +155,7 @@ def test_files_of_certificates(files, name, text):
                    "openssl pkey -in FILE -out NEW removes it"),
     ("locked_old.key", "expected a private key as PEM, without a password: this one has a password; "
                        "openssl pkey -in FILE -out NEW removes it"),
-    ("certificate.key", "expected a private key as PEM, without a password: "),
+    ("certificate.key", "this is a certificate, not a private key"), ("second.pem", "this is a certificate, not a private key"),
     ("bent.key", "expected a private key as PEM, without a password: "),
     ("second.key", "this is not the key of the certificate good.pem"),
     ("too_large.key", "the file is longer than 256 KiB"),
@@ -174,7 +175,9 @@ def test_files_of_keys(files, name, text):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 @pytest.mark.parametrize("owner, group, mode, text", [
     ("routerd", "root", 0o600, None), ("routerd", "root", 0o640, "other users can read this key: chmod 0600"),
-    ("root", "routerd", 0o640, None), ("root", "routerd", 0o440, None), ("root", "root", 0o600, "Permission denied"),
+    ("root", "routerd", 0o640, None), ("root", "routerd", 0o440, None), 
+    ("root", "root", 0o600, "Permission denied: routerd runs as user 12345, who may not read this file, or not enter its folder: "
+                            "chown 12345: FILE"),
     ("root", "routerd", 0o660, "other users can read or change this secret"),
     ("other", "routerd", 0o640, "the file belongs to another user")])
 def test_owners_of_keys(files, owner, group, mode, text):
@@ -284,6 +287,7 @@ def test_credentials_that_this_process_may_not_read(files):
     drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
     (files / "hidden").mkdir(0, exist_ok=True)
     env = ["env", f"CREDENTIALS_DIRECTORY={files}/hidden", *drop]
+    user = pwd.getpwuid(os.geteuid()).pw_name
     hidden = f"{files}/hidden/x"
     for tls in [{**GOOD, "key": hidden}, {**GOOD, "certificate": hidden}, {**GOOD, "chain_certificates": [hidden]},
                 {**GOOD, "ca_certificates": [hidden]}, {**GOOD, "more_certificates": [{**GOOD, "key": hidden}]}]:
@@ -292,9 +296,11 @@ def test_credentials_that_this_process_may_not_read(files):
             f"warning: {hidden}: Permission denied: this credential is not checked"], said
         code, said = run(files, "-c", None, env)
         assert code == 78 and "this credential is not checked" in said and "cannot use" not in said, said
-    # other folders are not excused
+    # other folders are not excused, and the message names the user
     code, said = run(files, "--check", {**GOOD, "key": hidden}, drop)
-    assert code == 78 and said_about(files, said, f'"{hidden}"') == [f"{hidden}: Permission denied"], said
+    assert code == 78 and said_about(files, said, f'"{hidden}"') == [
+        f"{hidden}: Permission denied: routerd runs as user {user}, who may not read this file, or not enter its folder: "
+        f"chown {user}: FILE"], said
     os.rmdir(files / "hidden")
 
 

@@ -475,6 +475,13 @@ static void errors_in_endpoints(void **state)
 		 "4:46: 'from': expected an address such as 192.0.2.1 or "
 		 "\"2001:db8::1\", a "
 		 "network such as 10.0.0.0/8, or unix"},
+		{"type: tcp, port: 1, proxy_protocol: true",
+		 "4:38: 'proxy_protocol': expected a map, not 'true'; name the proxies, "
+		 "such as {from: [192.0.2.10]}"},
+		{"type: tcp, port: 1, tls: {certificate: a, key: b, more_certificates: "
+		 "[c]}",
+		 "4:72: 'more_certificates': expected a map, not 'c'; each has a key: "
+		 "{certificate: FILE, key: FILE}"},
 		{"type: tcp, port: 1, proxy_protocol: {from: [unix]}",
 		 "4:45: nobody could connect: 'from' needs addresses for an endpoint of "
 		 "this type"},

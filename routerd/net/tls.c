@@ -151,8 +151,9 @@ const char *tls_refusal(const struct net *n)
 	/* handshakes get about half of the worker's time */
 	if (w->waiting * 2 * w->cost_ns >= UINT64_C(1000000) * WAIT_MAX_MS)
 		return "too many TLS handshakes wait";
-	if (w->memory + w->session_memory > n->max_queued)
-		return "the memory of TLS sessions exceeds queued_total";
+	/* the rest is for messages */
+	if (w->memory + w->session_memory > n->max_queued - n->max_queued / 4)
+		return "TLS sessions use three quarters of queued_total";
 	return NULL;
 }
 

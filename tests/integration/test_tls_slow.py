@@ -139,6 +139,27 @@ def test_slow_readers_beyond_the_budget(start_routerd, authority, open_tls, slow
     assert queued(routerd) == 0
 
 
+def test_silent_clients_leave_room_for_a_slow_reader(start_routerd, authority, open_tls):
+    """They need no login, so they must not take all of queued_total from those that have one."""
+    routerd = start_routerd(tls_config(authority, cryptosign=False, limits={"queued_total": 4 * MIB}))
+    publisher, reader = (open_tls(routerd, rawclient.RawSocket, "msgpack", timeout=30) for _ in range(2))
+    publisher.join()
+    reader.join()
+    subscription = reader.subscribe("com.example.slow")
+    silent = [socket.create_connection((routerd.address()["host"], routerd.port())) for _ in range(4 * MIB // SESSION)]
+    wait_for(lambda: routerd.total("connections") + routerd.total("tls_refused") == len(silent) + 2, "all clients")
+    assert routerd.total("tls_refused") > 0
+    count = 0
+    while queued(routerd) < MIB // 2 and routerd.total("closed_over_output_budget") == 0:
+        publisher.publish("com.example.slow", ["x" * 100 * KIB], acknowledge=True)
+        count += 1
+    assert routerd.total("closed_over_output_budget") == 0
+    for _ in range(count):
+        reader.event(subscription)
+    for client in silent:
+        client.close()
+
+
 class Records:
     """A socket whose TLS records the test sends in any pieces."""
 

@@ -45,8 +45,9 @@ BASE   := -std=c11 -D_GNU_SOURCE -I. $(WARN) -g -fno-strict-aliasing -fno-common
           -fno-omit-frame-pointer -fvisibility=hidden -pthread
 FLAGS_release := -O2 -D_FORTIFY_SOURCE=2 -fPIE $(HARDEN)
 FLAGS_debug   := -O0 -DEXPENSIVE_CHECKS -fPIE
-FLAGS_asan    := -O1 -DEXPENSIVE_CHECKS -fsanitize=address,undefined -fno-sanitize-recover=all
-FLAGS_tsan    := -O1 -DEXPENSIVE_CHECKS -fsanitize=thread
+# -g1: a report of a sanitizer needs only the lines
+FLAGS_asan    := -O1 -g1 -DEXPENSIVE_CHECKS -fsanitize=address,undefined -fno-sanitize-recover=all
+FLAGS_tsan    := -O1 -g1 -DEXPENSIVE_CHECKS -fsanitize=thread
 FLAGS_fuzz    := -O1 -DEXPENSIVE_CHECKS -fsanitize=fuzzer-no-link,address,undefined \
                  -fno-sanitize-recover=all
 LINK_release  := -pie -Wl,-z,relro,-z,now
@@ -58,7 +59,7 @@ ifeq ($(FLAGS_$(MODE)),)
 $(error MODE=$(MODE) is not one of release, debug, asan, tsan, fuzz)
 endif
 
-CFLAGS_ALL = $(BASE) $(FLAGS_$(MODE)) $(CFLAGS)
+CFLAGS_ALL = $(BASE) $(FLAGS_$(MODE)) $(FLAGS_OF_UNIT) $(CFLAGS)
 LDFLAGS_ALL = -pthread $(LINK_$(MODE)) -Wl,-z,noexecstack -Wl,--as-needed $(LDFLAGS)
 # link by name: Debian's packages of wslay and msgpack-c have no common way to use pkg-config
 LIBS := -levent_core -lsodium -lwslay -lmsgpackc -lyaml -lssl -lcrypto -lsqlite3 -ljansson -lz
@@ -137,6 +138,8 @@ $(B)/%.o: %.c $(B)/flags.stamp
 	@echo "  CC   $<"
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 -include $(patsubst %.c,$(B)/%.d,$(ALL_C))
+# A unit test takes longer to compile than to run, so it is not optimized. What it tests is.
+$(B)/tests/unit/%.o: private FLAGS_OF_UNIT := -O0 -U_FORTIFY_SOURCE
 
 # Rewrite the stamp only if the compiler or the flags have changed; every object depends on it.
 $(B)/flags.stamp: FORCE

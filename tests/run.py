@@ -4,9 +4,10 @@
 
 run.py check|check-long [STAGE...]
 
-Each stage is one command; some run at the same time. Its output goes to build/check/STAGE.log and is shown if the stage fails.
-The tests that cmocka and pytest report are counted; a stage without such a report counts as one
+Each stage is one or more commands; two stages run at the same time. The output goes to build/check/STAGE.log and is shown
+if the stage fails. The tests that cmocka and pytest report are counted; a stage without such a report counts as one
 test. The last line is "N passed, N failed". The exit status is 0 if nothing failed.
+Next to the seconds of each stage is the CPU time of the processes that it has waited for.
 """
 
 import os
@@ -15,9 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,15 +27,15 @@ JOBS = f"-j{os.cpu_count()}"
 
 
 class Stage:
-    running = set()  # processes of all stages
-
-    def __init__(self, name, *commands, minutes=5, env=None):
+    def __init__(self, name, *commands, minutes=5, env=None, after=()):
         self.name = name
-        self.commands = commands
+        self.commands = list(commands)
         self.minutes = minutes
         self.env = env or {}
+        self.after = after  # names of stages in the other lane that must have ended
+        self.process = self.start = None
         self.passed = self.failed = self.skipped = 0
-        self.seconds = 0.0
+        self.seconds = self.cpu = 0.0
         self.note = ""
         self.not_run = []  # lines in which pytest names skipped tests
 
@@ -44,42 +43,43 @@ class Stage:
     def log(self):
         return LOGS / f"{self.name}.log"
 
-    def run(self):
-        start = time.monotonic()
-        deadline = start + self.minutes * 60
-        ok = True
-        with open(self.log, "wb") as log:
-            for command in self.commands:
-                log.write(f"$ {' '.join(command)}\n".encode())
-                log.flush()
-                if not self._run_one(command, log, deadline):
-                    ok = False
-                    break
-        self.seconds = time.monotonic() - start
-        self._count(ok)
+    def begin(self):
+        self.start = time.monotonic()
+        self.log.write_bytes(b"")
+        self._next()
 
-    def _run_one(self, command, log, deadline):
-        # its own process group, so that everything the test left behind can be ended
-        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
-                                   stderr=log, env={**os.environ, **self.env},
-                                   start_new_session=True)
-        self.running.add(process)
-        try:
-            code = process.wait(max(1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self.note = f"no end after {self.minutes} minutes"
-            os.killpg(process.pid, 15)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, 9)
-                process.wait()
+    def _next(self):
+        command = self.commands.pop(0)
+        with open(self.log, "ab") as log:
+            log.write(f"$ {' '.join(command)}\n".encode())
+            log.flush()
+            # its own process group, so that everything the test left behind can be ended
+            self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, env={**os.environ, **self.env},
+                                            start_new_session=True)
+
+    def has_ended(self):
+        """Starts the next command if the last one has ended."""
+        pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
+        late = time.monotonic() - self.start - self.minutes * 60
+        if not pid:
+            if late > 0:
+                self.note = f"no end after {self.minutes} minutes"
+                self.end(15 if late < 10 else 9)
             return False
-        finally:
-            self.running.remove(process)
+        code = self.process.returncode = os.waitstatus_to_exitcode(status)
+        self.cpu += usage.ru_utime + usage.ru_stime
+        if code == 0 and self.commands:
+            self._next()
+            return False
+        self.seconds = time.monotonic() - self.start
         if code != 0:
             self.note = self.note or f"exit status {code}"
-        return code == 0
+        self._count(code == 0)
+        return True
+
+    def end(self, signal):
+        os.killpg(self.process.pid, signal)
 
     def _count(self, ok):
         text = self.log.read_text(errors="replace")
@@ -120,29 +120,33 @@ def clients():
     return Stage("clients", ["sh", "tests/clients.sh"])
 
 
-def build(mode, *targets):
-    return Stage(f"build-{mode}", make("all", "tools", *targets, mode=mode), minutes=15)
+def build(mode, *targets, **kw):
+    return Stage(f"build-{mode}", make("all", "tools", *targets, mode=mode), minutes=15, **kw)
 
 
-def integration(mode, *args, minutes=20, jobs=min(16, 4 * os.cpu_count()), name=None, env=None):
-    # more jobs than cores: the tests wait most of the time
+def integration(mode, *args, minutes=20, jobs=min(16, 3 * os.cpu_count()), name=None, env=None, after=()):
+    # more jobs than cores: the tests wait often
     return Stage(name or f"integration-{mode}", pytest(mode, *args, jobs=jobs),
-                 minutes=minutes, env={"BUILD": f"build/{mode}", **(env or {})})
+                 minutes=minutes, env={"BUILD": f"build/{mode}", **(env or {})}, after=after)
 
 
 def check():
-    """Lists of stages that run at the same time. Nothing else runs next to the bench, which measures."""
+    """Two lanes of stages, about as long as each other. The integration tests wait often, so something else runs
+    beside them. Only the bench runs alone, because it measures."""
     return [
-        [clients(), build("release", "units")],
-        [build("asan", "units", "fuzzers"), build("tsan"), Stage("headers", make("headers")),
-         Stage("layers", make("layers")), *format_check(), Stage("collect", pytest("release", "--collect-only", jobs=0))],
-        [Stage("unit-release", unit("release")), Stage("unit-asan", unit("asan"), minutes=15),
-         Stage("replay-asan", make("replay", mode="asan"))],
-        [Stage("bench", make("benches"), [*PYTEST[:-1], "-n", "2", "tests/bench"])],
-        [Stage("instructions", ["/usr/bin/python3", "tests/bench/instructions.py", "--check"]),
-         integration("release", "-m", "not long")],
-        [integration("asan", "-m", "not long")],
-        [integration("tsan", "-m", "not long")],
+        [build("release", "benches"),
+         Stage("bench", [*PYTEST[:-1], "-n", "2", "tests/bench"], after=["clients"]),
+         integration("release", "-m", "not long"),
+         integration("asan", "-m", "not long", after=["build-asan"])],
+        [clients(),
+         build("asan", "units", "fuzzers", after=["bench"]), build("tsan"),
+         Stage("unit-release", make("units"), unit("release"), minutes=15),
+         Stage("unit-asan", unit("asan"), minutes=15),
+         Stage("replay-asan", make("replay", mode="asan")),
+         Stage("headers", make("headers")), Stage("layers", make("layers")), *format_check(),
+         Stage("collect", pytest("release", "--collect-only", jobs=0)),
+         Stage("instructions", ["/usr/bin/python3", "tests/bench/instructions.py", "--check"]),
+         integration("tsan", "-m", "not long")],
     ]
 
 
@@ -168,7 +172,7 @@ def check_long():
         Stage("chroot-bookworm", ["sh", "tests/chroot.sh", "bookworm"], minutes=60),
         Stage("chroot-trixie", ["sh", "tests/chroot.sh", "trixie"], minutes=60),
     ]
-    return [[stage] for stage in stages]
+    return [stages]
 
 
 def format_check():
@@ -180,41 +184,43 @@ def format_check():
     return [Stage("format", make("format-check"))] if " version 14." in version else []
 
 
-def show_progress(stages, done):
-    """Prints a line every half minute, so that nobody takes a long stage for a hang."""
-    start = time.monotonic()
-    while not done.wait(30):
-        print(f"    ... {', '.join(s.name for s in stages)} {time.monotonic() - start:.0f} s", flush=True)
-
-
 def show(stage):
     if stage.failed:
         print(stage.log.read_text(errors="replace")[-8000:])
     print(f"    {stage.name}: {stage.passed} passed, {stage.failed} failed, {stage.skipped} skipped, "
-          f"{stage.seconds:.0f} s {stage.note}", flush=True)
+          f"{stage.seconds:.0f} s, CPU {stage.cpu:.0f} s {stage.note}", flush=True)
     for line in stage.not_run:
         print(f"    {line}", flush=True)
 
 
-def run_together(stages):
-    """Runs as many at a time as there are cores, in this order."""
-    print(f"--- {', '.join(s.name for s in stages)}", flush=True)
-    done, waiting = threading.Event(), list(stages)
-    threading.Thread(target=show_progress, args=(waiting, done), daemon=True).start()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        try:
-            runs = {pool.submit(stage.run): stage for stage in stages}
-            for run in as_completed(runs):
-                run.result()
-                waiting.remove(runs[run])
-                show(runs[run])
-        except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in list(Stage.running):
-                os.killpg(process.pid, 15)
-            raise
-        finally:
-            done.set()
+def running(lanes):
+    return [lane[0] for lane in lanes if lane and lane[0].process]
+
+
+def run(lanes):
+    """Runs the stages of each lane one after the other. Prints a line every half minute, so that nobody takes a
+    long stage for a hang."""
+    names = {s.name for lane in lanes for s in lane}
+    ended, told = set(), time.monotonic()
+    try:
+        while any(lanes):
+            for lane in filter(None, lanes):
+                stage = lane[0]
+                if stage.process:
+                    if stage.has_ended():
+                        ended.add(lane.pop(0).name)
+                        show(stage)
+                elif ended.issuperset(names.intersection(stage.after)):
+                    print(f"--- {stage.name}", flush=True)
+                    stage.begin()
+            if time.monotonic() - told > 30:
+                told = time.monotonic()
+                print("    ...", ", ".join(f"{s.name} {told - s.start:.0f} s" for s in running(lanes)), flush=True)
+            time.sleep(0.1)
+    except KeyboardInterrupt:
+        for stage in running(lanes):
+            stage.end(15)
+        raise
 
 
 def keep_compiled_tests():
@@ -229,20 +235,17 @@ def main():
     suites = {"check": check, "check-long": check_long}
     if len(sys.argv) < 2 or sys.argv[1] not in suites:
         sys.exit(__doc__)
-    groups = suites[sys.argv[1]]()
-    if sys.argv[2:]:
-        groups = [[s for s in group if s.name in sys.argv[2:]] for group in groups]
-    stages = [s for group in groups for s in group]
+    lanes = [[s for s in lane if s.name in sys.argv[2:] or not sys.argv[2:]] for lane in suites[sys.argv[1]]()]
+    stages = [s for lane in lanes for s in lane]
     LOGS.mkdir(parents=True, exist_ok=True)
     keep_compiled_tests()
     start = time.monotonic()
-    for group in filter(None, groups):
-        run_together(group)
-    print(f"\n{'stage':24}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>9}")
+    run(lanes)
+    print(f"\n{'stage':24}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>9}{'CPU':>6}")
     for s in stages:
-        print(f"{s.name:24}{s.passed:8}{s.failed:8}{s.skipped:8}{s.seconds:9.0f} {s.note}")
+        print(f"{s.name:24}{s.passed:8}{s.failed:8}{s.skipped:8}{s.seconds:9.0f}{s.cpu:6.0f} {s.note}")
     failed = sum(s.failed for s in stages)
-    print(f"{time.monotonic() - start:57.0f}\n")
+    print(f"{time.monotonic() - start:57.0f}{sum(s.cpu for s in stages):6.0f}\n")
     print(f"{sum(s.passed for s in stages)} passed, {failed} failed", flush=True)
     sys.exit(1 if failed else 0)
 

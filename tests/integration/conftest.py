@@ -33,6 +33,9 @@ def pytest_configure(config):
 
 IS_SANITIZED = utils.IS_ASAN or utils.IS_TSAN
 
+# modules with a test that takes half a minute: they start first, so that nothing waits for one at the end
+LONG = {"test_boot", "test_demo", "test_load", "test_soak"}
+
 # why cases are left out: reason -> number of cases
 LEFT_OUT = collections.Counter()
 
@@ -129,7 +132,7 @@ def pytest_collection_modifyitems(config, items):
     leave_out_combinations(items, reasons)
     LEFT_OUT.update(filter(None, reasons.values()))
     config.hook.pytest_deselected(items=[i for i in items if reasons[i]])
-    items[:] = [i for i in items if not reasons[i]]
+    items[:] = sorted((i for i in items if not reasons[i]), key=lambda i: i.module.__name__ not in LONG)
 
 
 def pytest_sessionfinish(session):

@@ -452,7 +452,7 @@ static void test_poll_answers(void **state)
 		 "Access-Control-Allow-Headers: Content-Type\r\n"
 		 "Access-Control-Max-Age: 600\r\n\r\n"},
 	};
-	char origin[HTTP_ORIGIN_MAX + 1];
+	char origin[HTTP_ORIGIN_MAX + 1] = "";
 	struct http_poll_answer long_origin = {
 		.status = HTTP_OK, .origin = slice_of(origin, sizeof(origin))};
 	struct buf b;

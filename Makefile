@@ -196,7 +196,7 @@ bench-peers: all $(BENCHES) ## measure routerd and other routers, and write etc/
 	$(Q)$(PYTHON) tests/bench/peers.py $(ARGS)
 clients: ## install the real clients that Debian does not package
 	$(Q)sh tests/clients.sh
-check: deps ## run every test (20 minutes)
+check: deps ## run every test (15 minutes)
 	$(Q)$(PYTHON) tests/run.py check
 check-long: deps ## run the slow tests: all combinations, sanitizers, valgrind, chroots
 	$(Q)$(PYTHON) tests/run.py check-long

@@ -8,6 +8,7 @@ import random
 import re
 import subprocess
 
+import pytest
 from utils import BUILD, tsan_prefix
 
 NAMES = {"c": "call", "r": "register", "p": "publish", "s": "subscribe"}
@@ -119,6 +120,7 @@ RARE = [{"uri": uri, "match": match, "allow": allow} for uri, match, allow in (
     ("a..ab", "wildcard", "c"))]
 
 
+@pytest.mark.single_threaded
 def test_each_difference_is_reported(folder):
     pick, differing, same = random.Random(23), 0, 0
     for rules in [RARE, *(random_rules(pick) for _ in range(200))]:

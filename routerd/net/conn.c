@@ -569,7 +569,7 @@ static struct conn *adopt(struct net *n, int fd, const struct conn_conf *conf,
 struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf)
 {
 	struct address peer = sock_peer_address(fd);
-	const char *why = conf->tls == NULL ? NULL : tls_refusal(n);
+	const char *why = conf->tls == NULL ? NULL : tls_overload(n);
 	struct conn *c;
 
 	if (conf->n_proxies > 0 && !network_has(conf->proxies, conf->n_proxies, &peer)) {

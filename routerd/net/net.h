@@ -284,6 +284,12 @@ static inline size_t net_incomplete(const struct net *n)
 	return n->incomplete_bytes;
 }
 
+/* The number of clients whose TLS handshake waits to begin. */
+static inline unsigned net_tls_waiting(const struct net *n)
+{
+	return n->tls.waiting;
+}
+
 /* The number of connections that are not freed yet. */
 static inline uint32_t net_conns(const struct net *n)
 {

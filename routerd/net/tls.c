@@ -144,7 +144,7 @@ void tls_worker_fini(struct net *n)
 	memset(w, 0, sizeof(*w));
 }
 
-const char *tls_refusal(const struct net *n)
+const char *tls_overload(const struct net *n)
 {
 	const struct tls_worker *w = &n->tls;
 
@@ -159,13 +159,13 @@ const char *tls_refusal(const struct net *n)
 
 /* --- life --- */
 
-/* Counts the memory of a session that is this worker's now, or no longer. */
-static void count_session(struct net *n, bool is)
+/* Counts the memory of a session that this worker gets, or that leaves it. */
+static void count_session(struct net *n, bool comes)
 {
-	size_t one = n->tls.session_memory, was = is ? 0 : one, now = is ? one : 0;
+	size_t one = n->tls.session_memory;
 
-	n->tls.memory = n->tls.memory - was + now;
-	n->out.memory = n->out.memory - was + now;
+	n->tls.memory = comes ? n->tls.memory + one : n->tls.memory - one;
+	n->out.memory = comes ? n->out.memory + one : n->out.memory - one;
 }
 
 struct tls *tls_new(struct net *n, struct stream *s, const struct tls_context *context)
@@ -589,6 +589,7 @@ static int decrypt(struct net *n, struct tls *t, size_t *got_out)
 		if (SSL_read_ex(t->ssl, n->scratch + *got_out, NET_SCRATCH - *got_out,
 				&got) == 1) {
 			*got_out += got;
+			/* on_record has counted it, before it was known to have data */
 			if (t->idle_records > 0)
 				t->idle_records--;
 			continue;

@@ -106,7 +106,7 @@ void tls_free(struct net *n, struct tls **t, struct outq *q);
  * Why a new client should be refused at once: it would wait longer for its handshake than
  * clients do, or there is no memory for its session. NULL: it should not.
  */
-const char *tls_refusal(const struct net *n);
+const char *tls_overload(const struct net *n);
 
 /*
  * Takes the next part of a handshake from the lists, so that tls_read may read it; the

@@ -30,9 +30,9 @@ struct proxy_header {
 };
 
 /*
- * Parses the PROXY header at the start of bytes. 0, or E_AGAIN: all bytes belong to the
- * header, and more follow. E_SYNTAX: it is not such a header, or a longer one; *why_out
- * is a constant.
+ * Parses the PROXY header at the start of bytes. 0: *out is what it says. E_AGAIN: all
+ * bytes belong to the header, and more follow. E_SYNTAX: it is not such a header, or a
+ * longer one, as *why_out says, a constant.
  */
 int proxy_header_parse(struct slice bytes, struct proxy_header *out,
 		       const char **why_out) MUSTCHECK;

@@ -120,11 +120,8 @@ struct config_certificate {
 	int64_t expires_s;           /* Unix time in seconds */
 };
 
-enum {
-	/* How long before a certificate expires the warnings begin: 14 days, in seconds.
-	 */
-	CONFIG_EXPIRY_WARN_S = 14 * 86400,
-};
+/* The warnings begin so many seconds before a certificate expires. */
+enum { CONFIG_EXPIRY_WARN_S = 14 * 86400 };
 
 struct config_tls {
 	/* For clients that name no server, or one that no certificate is for. No TLS if

@@ -360,8 +360,8 @@ void conn_poll_flush(struct conn *s)
 
 /* --- addresses: one must not take the room of all others without logging in --- */
 
-/* Of IPv6, a network of 64 bits is one address, because it often belongs to one client.
- */
+/* A network of IPv6 with 64 bits counts as one address, because it often belongs to one
+ * client; so do all clients of a Unix socket. */
 static uint64_t host_id(const struct address *peer)
 {
 	uint64_t id = 0;
@@ -370,7 +370,10 @@ static uint64_t host_id(const struct address *peer)
 	return id;
 }
 
-/* Counts a connection from this address. NULL if it has too many, or out of memory. */
+/*
+ * Counts a connection from this address. NULL: it has too many, as *why_out then says, or
+ * out of memory.
+ */
 static struct poll_host *count_early(struct net *n, const struct address *peer,
 				     const char **why_out)
 {

@@ -72,6 +72,7 @@ static void describe_certificate(const struct tls *t, const struct tls_facts *fa
 	struct slice sans[AUTH_MAX_SANS];
 	size_t n;
 
+	/* all at once, since the slices point into it */
 	buf_reserve_exactly(&texts->names, AUTH_MAX_SANS * AUTH_MAX_NAME);
 	n = tls_names_put(t, AUTH_MAX_NAME, &texts->names, sans, AUTH_MAX_SANS);
 	if (n > 0)
@@ -98,7 +99,6 @@ static void put_tls(const struct peer *p, struct buf *out)
 	struct tls_facts facts;
 
 	buf_init(&texts.subject, AUTH_MAX_SUBJECT);
-	/* Reserved at once, since the slices point into it. */
 	buf_init(&texts.names, AUTH_MAX_SANS * AUTH_MAX_NAME);
 	buf_init(&texts.list, AUTH_MAX_STRING);
 	buf_init(&texts.certificate, AUTH_MAX_CERT);

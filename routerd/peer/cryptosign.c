@@ -125,13 +125,14 @@ static void challenge_locally(struct peer *p, const struct msg_hello *h)
 /* --- HELLO --- */
 
 #define BINDINGS "\"tls-unique\" or \"tls-exporter\""
+
+/* Bytes of the name; with more, the ABORT or the log could lose the reason behind it. */
+enum { BINDING_SHOWN = 48 };
+
 /* Finds what the client wants to bind its login to. False if p has been refused. */
 static bool choose_binding(struct peer *p, struct cryptosign *cs,
 			   const struct msg_hello *h)
 {
-	enum {
-		BINDING_SHOWN = 48
-	}; /* bytes; then neither the ABORT nor the log loses `why` */
 	const char *why = "unknown: expected " BINDINGS;
 	struct slice name = h->channel_binding;
 

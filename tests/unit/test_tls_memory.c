@@ -224,8 +224,6 @@ static void test_memory_of_a_session(void **state)
 	assert_in_range(one, net.tls.session_memory / 2, net.tls.session_memory);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup_tls, teardown_tls)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Warns while the router runs that a certificate of its transports expires soon or has
- * expired: when that becomes so, and then once a day. What is so at the start,
- * config_load has said. Thread of worker 0.
+ * While the router runs, warns of each certificate of its transports that expires soon or
+ * has expired: when this begins, and then once a day. At the start, config_load warns.
+ * Thread of worker 0.
  */
 #ifndef ROUTERD_CONTROL_EXPIRY_H
 #define ROUTERD_CONTROL_EXPIRY_H

@@ -153,9 +153,9 @@ struct unsent_calls {
 /* Adds one, whose call has ended. */
 void call_add_unsent(struct realm *realm, struct session *s, uint64_t id);
 /*
- * Moves up the ids of the calls behind those that were not sent. Call it before looking
- * for a call by an id from the session's worker. There may be many such calls, so this
- * is done for all UNSENTs of one turn together.
+ * Lowers the ids of the calls behind those that were not sent. Call it before looking for
+ * a call by an id from the session's worker. There may be many such calls, so this is
+ * done for several UNSENTs together. s->unsent is not NULL.
  */
 void call_renumber(struct realm *realm, struct session *s);
 

@@ -301,8 +301,8 @@ bool conn_proxy_read(struct conn *c) MUSTCHECK;
 struct address conn_forwarded_peer(struct conn *c, const struct http_request *req);
 
 /*
- * Makes an address, which conn_forwarded_peer has found in a request of `by`, the peer of
- * c. `by` is c, unless c is the long-poll connection that the request opens.
+ * Sets the peer of c to the address that conn_forwarded_peer has found in a request of
+ * `by`. That is c itself; or c is the long-poll connection that the request opens.
  */
 void conn_set_peer(struct conn *c, const struct conn *by, const struct address *peer);
 

@@ -178,12 +178,12 @@ static void send_invocation(struct peer *p, const struct post *post)
 				     WAMP_INVOCATION, post, &why);
 }
 
-static NOINLINE void send_moved(struct peer *p, const struct post *post)
+static NOINLINE void send_translated(struct peer *p, const struct post *post)
 {
-	struct post moved = *post;
+	struct post translated = *post;
 
-	if (unsent_translate(&p->unsent, &moved.request))
-		send_invocation(p, &moved);
+	if (unsent_translate(&p->unsent, &translated.request))
+		send_invocation(p, &translated);
 }
 
 static void on_invocation(struct peer *p, const struct post *post)
@@ -192,7 +192,7 @@ static void on_invocation(struct peer *p, const struct post *post)
 	if (UNLIKELY(p->state == PEER_LEAVING))
 		return;
 	if (UNLIKELY(p->unsent.n > 0))
-		send_moved(p, post);
+		send_translated(p, post);
 	else
 		send_invocation(p, post);
 }

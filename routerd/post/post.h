@@ -82,7 +82,7 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	   the caller is told, see struct post_error */                                  \
 	X(UNDELIVERABLE, REALM, NOTHING)                                                 \
 	/* An INVOCATION, or its first chunk, could not be sent to the callee. The       \
-	   numbers of all later ones move up by one, so that the callee sees no gap.     \
+	   numbers of all later ones decrease by one, so that the callee sees no gap.    \
 	   request: its number for the callee; error and payload as in UNDELIVERABLE */  \
 	X(UNSENT, REALM, NOTHING)                                                        \
 	/* a CALL of a meta procedure: request, timeout_ms, procedure, and its           \
@@ -118,8 +118,8 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	/* answers an UNDELIVERABLE chunk: no more chunks of this call follow. request:  \
 	   the INVOCATION's */                                                           \
 	X(INPUT_OVER, PEER, NOTHING)                                                     \
-	/* answers UNSENTs: the requests of the posts that follow have moved up. id: how \
-	   many UNSENTs */                                                               \
+	/* answers UNSENTs: the posts that follow have the lower numbers. id: how many   \
+	   UNSENTs */                                                                    \
 	X(RENUMBERED, PEER, NOTHING)                                                     \
 	/* request: the INVOCATION's; mode */                                            \
 	X(INTERRUPT, PEER, NOTHING)                                                      \

@@ -644,7 +644,7 @@ static bool says_unavailable(const struct post *p)
 	       slice_eq_str(payload_uri(p->payload), WAMP_ERROR_UNAVAILABLE);
 }
 
-/* The numbers behind those that were not sent move up. */
+/* Lowers the numbers behind those that were not sent. */
 static void model_renumber(struct model *m, unsigned who)
 {
 	struct player *pl = &m->players[who];

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TLS clients that stop reading, or that send in odd pieces: nothing is lost, and memory is bounded.
-The clients' TLS is that of Python."""
+"""TLS clients that stop reading, or that send in odd pieces: nothing is lost, and memory is bounded."""
 
 import hashlib
 import os
@@ -11,6 +10,7 @@ import pytest
 import rawclient
 from certificates import authority, open_tls, tls_config, tls_routerd  # noqa: F401
 from rawclient import CALL, EVENT, RESULT
+from tlsrecords import Forger
 from utils import SLOW, wait_for
 
 KIB, MIB = 1024, 1024 * 1024
@@ -160,48 +160,20 @@ def test_silent_clients_leave_room_for_a_slow_reader(start_routerd, authority, o
         client.close()
 
 
-class Records:
-    """A socket whose TLS records the test sends in any pieces."""
-
-    def __init__(self, address, context):
-        self.socket = socket.create_connection((address["host"], address["port"]), 10 * SLOW)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
-        self.settimeout, self.close = self.socket.settimeout, self.socket.close
-        self._go_on(self.tls.do_handshake)
-
-    def _go_on(self, step):
-        while True:
-            try:
-                return step()
-            except ssl.SSLWantReadError:
-                self.flush()
-                self.incoming.write(self.socket.recv(64 * KIB))
-
-    def flush(self):
-        self.socket.sendall(self.outgoing.read())
-
-    def sendall(self, data):
-        self.tls.write(data)
-
-    def recv(self, size):
-        return self._go_on(lambda: self.tls.read(size))
-
-
 @pytest.mark.parametrize("piece", [None, 1], ids=["one segment", "single octets"])
-def test_records_in_any_pieces(tls_routerd, authority, clients, piece):
+def test_records_in_any_pieces(tls_routerd, authority, open_tls, piece):
     """Five records of 40 calls each, and then silence: each call is answered, and so no message waits inside
     of TLS for a further octet."""
-    records = Records(tls_routerd.address(), authority.trust())
-    client = rawclient.Client(0, transport=rawclient.RawSocket, connected=records)
-    clients.append(client)
+    client = open_tls(tls_routerd, rawclient.RawSocket, context=Forger(authority, ssl.TLSVersion.TLSv1_3))
     client.join()
+    records = []
+    client.socket.send_record = records.append
     for record in range(5):
         client.send(*([CALL, record * 40 + i, {}, "wamp.session.count"] for i in range(1, 41)))
-    data = records.outgoing.read()
+    assert len(records) == 5
+    data = b"".join(records)
     step = piece or len(data)
     for at in range(0, len(data), step):
-        records.socket.sendall(data[at:at + step])
+        client.socket.raw.sendall(data[at:at + step])
     for request in range(1, 201):
         assert client.recv()[:2] == [RESULT, request]

@@ -20,7 +20,6 @@ enum {
 	TLV_SSL_VERSION = 0x21, /* in the value of TLV_SSL */
 	SSL_HEAD = 5,           /* flags, and the result of verifying */
 	SSL_CLIENT = 1,         /* flag: the client uses TLS, which ends at the proxy */
-	NAME_MAX_LEN = 255,
 };
 
 static const uint8_t signature[SIGNATURE_LEN] = "\r\n\r\n\0\r\nQUIT\n";
@@ -105,9 +104,9 @@ static bool take_tlv(struct slice *tlvs, uint8_t *type_out, struct slice *value_
 }
 
 /* Is it a text for log lines and authenticators? A client may have chosen it. */
-static bool is_readable(struct slice s)
+static bool is_readable(struct slice s, size_t max)
 {
-	return s.len > 0 && s.len <= NAME_MAX_LEN && utf8_valid(s) &&
+	return s.len > 0 && s.len <= max && utf8_valid(s) &&
 	       memchr(s.p, '\0', s.len) == NULL;
 }
 
@@ -123,8 +122,9 @@ static void read_ssl(struct slice value, struct proxy_header *out)
 	out->ends_tls = true;
 	value = slice_from(value, SSL_HEAD);
 	while (take_tlv(&value, &type, &version))
-		if (type == TLV_SSL_VERSION && version.len > n && version.len < 16 &&
-		    is_readable(version) && memcmp(version.p, prefix, n) == 0)
+		if (type == TLV_SSL_VERSION && version.len > n &&
+		    is_readable(version, n + PROXY_VERSION_MAX) &&
+		    memcmp(version.p, prefix, n) == 0)
 			out->tls_version = slice_from(version, n);
 }
 
@@ -138,7 +138,7 @@ static void read_tlvs(struct slice tlvs, struct proxy_header *out)
 	uint8_t type;
 
 	while (take_tlv(&tlvs, &type, &value))
-		if (type == TLV_AUTHORITY && is_readable(value))
+		if (type == TLV_AUTHORITY && is_readable(value, PROXY_NAME_MAX))
 			out->server_name = value;
 		else if (type == TLV_SSL)
 			read_ssl(value, out);

@@ -10,7 +10,8 @@
 #include "common/address.h"
 #include "proto/http.h"
 
-enum { PROXY_HEADER_MAX = 2048 }; /* bytes */
+/* bytes: of a header, and of the texts in it */
+enum { PROXY_HEADER_MAX = 2048, PROXY_NAME_MAX = 255, PROXY_VERSION_MAX = 15 };
 
 struct proxy_header {
 	size_t len; /* bytes */
@@ -21,9 +22,9 @@ struct proxy_header {
 	struct address peer;
 	/*
 	 * The client's TLS, from version 2. ends_tls: it ends at the proxy. server_name:
-	 * the name that the client has asked for (SNI), at most 255 bytes of UTF-8;
-	 * tls_version: "1.3", at most 15 bytes. Both may be empty; they point into the
-	 * bytes of the header.
+	 * the name that the client has asked for (SNI), at most PROXY_NAME_MAX bytes;
+	 * tls_version: "1.3", at most PROXY_VERSION_MAX bytes. Both are UTF-8 and may be
+	 * empty; they point into the bytes of the header.
 	 */
 	bool ends_tls;
 	struct slice server_name, tls_version;

@@ -21,6 +21,7 @@
 #include "common/shared_buf.h"
 #include "common/sock.h"
 #include "proto/http.h"
+#include "proto/proxy.h"
 #include "proto/rawsocket.h"
 #include "proto/ws_frame.h"
 #include "routerd/net/net.h"
@@ -154,12 +155,13 @@ struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf);
 
 /* A socket that moves from one worker to another. */
 struct conn_moved {
-	int fd;                       /* -1: none */
-	struct address peer;          /* see conn_peer_name */
-	bool proxied, proxy_ends_tls; /* see struct conn */
-	struct proxy_tls *proxy_tls;  /* owned; NULL: none */
-	struct tls *tls;              /* NULL: none */
-	struct buf *bytes;            /* that were read from it and not handled */
+	int fd;                      /* -1: none */
+	struct address peer;         /* see conn_peer_name */
+	bool proxied;                /* a proxy has told `peer` */
+	bool proxy_ends_tls;         /* if the client uses TLS, that ends at the proxy */
+	struct proxy_tls *proxy_tls; /* owned; NULL: none */
+	struct tls *tls;             /* NULL: none */
+	struct buf *bytes;           /* that were read from it and not handled */
 };
 /* Like conn_adopt, for a socket that another worker has handed over. Takes *m. */
 struct conn *conn_adopt_moved(struct net *n, const struct conn_conf *conf,
@@ -189,8 +191,9 @@ const struct tls *conn_tls(const struct conn *c);
 const struct tls *conn_clients_tls(const struct conn *c);
 /* What the PROXY header says about the client's TLS; NULL: nothing. */
 struct proxy_tls {
-	char server_name[256]; /* that the client has asked for, in UTF-8; "": not told */
-	char version[16];      /* "1.3"; "": not told */
+	/* The name that the client has asked for, in UTF-8; "": not told. */
+	char server_name[PROXY_NAME_MAX + 1];
+	char version[PROXY_VERSION_MAX + 1]; /* "1.3"; "": not told */
 };
 const struct proxy_tls *conn_proxy_tls(const struct conn *c);
 /* The longest message, without its frame, that the peer accepts; SIZE_MAX: any. */

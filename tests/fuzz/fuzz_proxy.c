@@ -16,8 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		ASSERT(n < PROXY_HEADER_MAX + 1);
 		err = proxy_header_parse(slice_of(data, n), &h, &why);
 		if (err == 0)
-			ASSERT(h.len == n && h.server_name.len <= 255 &&
-			       h.tls_version.len <= 255);
+			ASSERT(h.len == n && h.server_name.len <= PROXY_NAME_MAX &&
+			       h.tls_version.len <= PROXY_VERSION_MAX);
 		if (err == E_SYNTAX)
 			ASSERT(why != NULL);
 	}

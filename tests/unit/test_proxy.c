@@ -184,6 +184,11 @@ static void test_tlvs(void **state)
 		TLVS("\x20\0\5\1\0\0\0\0", NULL, NULL, true),
 		/* the client does not use TLS, or the proxy does not end it */
 		TLVS("\x20\0\x0f\0\0\0\0\0" SSL_13, NULL, NULL, false),
+		/* the longest version, and one that is a byte longer */
+		TLVS("\x20\0\x1b\1\0\0\0\0\x21\0\x13TLSv123456789012345", NULL,
+		     "123456789012345", true),
+		TLVS("\x20\0\x1c\1\0\0\0\0\x21\0\x14TLSv1234567890123456", NULL, NULL,
+		     true),
 		/* a version that is none */
 		TLVS("\x20\0\x0e\1\0\0\0\0\x21\0\6SSLv3x", NULL, NULL, true),
 		TLVS("\x20\0\x0c\1\0\0\0\0\x21\0\4TLSv", NULL, NULL, true),

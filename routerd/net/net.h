@@ -64,7 +64,8 @@ enum conn_state {
 	X(HTTP, "HTTP response sent", "closed_http",                                     \
 	  "connections that got an HTTP response instead of an upgrade")                 \
 	X(PROTOCOL, "protocol error", "closed_protocol_error",                           \
-	  "connections closed because the client violated WebSocket or RawSocket")       \
+	  "connections closed because the client violated WebSocket or RawSocket, or "   \
+	  "began with an unexpected PROXY header")                                       \
 	X(TOO_BIG, "message too big", "closed_message_too_big",                          \
 	  "connections closed because of max_message_size")                              \
 	X(HANDSHAKE, "handshake timeout", "closed_handshake_timeout",                    \

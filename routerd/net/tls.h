@@ -104,7 +104,7 @@ void tls_free(struct net *n, struct tls **t, struct outq *q);
 
 /*
  * Why a new client should be refused at once: it would wait longer for its handshake than
- * clients do, or there is no memory for its session. NULL: it should not.
+ * clients do, or sessions use all that they may of net.max_queued. NULL: it should not.
  */
 const char *tls_overload(const struct net *n);
 

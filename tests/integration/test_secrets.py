@@ -94,8 +94,8 @@ def test_a_credential_that_this_process_may_not_read(folder):
             "warning: hidden/a: Permission denied: the secret in it is not checked" in done.stderr
 
 
-# a mount name space in which nobody may enter the folder of all credentials
-HIDING = ["unshare", "--mount", "sh", "-euc", 'mkdir -p /run/credentials; mount -t tmpfs -o mode=0 tmpfs /run/credentials; exec "$@"',
+# a mount name space in which nobody may enter the folder of all credentials; the machine's own /run stays as it is
+HIDING = ["unshare", "--mount", "sh", "-euc", 'mount -t tmpfs tmpfs /run; mkdir -m 0 /run/credentials; exec "$@"',
           "sh", "setpriv", "--bounding-set=-all", "--inh-caps=-all"]
 
 

@@ -202,29 +202,27 @@ static void keep_requests(struct conn *c, struct frame_input *in,
 	conn_arm(c);
 }
 
-static void log_opening_error(struct conn *c, const char *why)
-{
-	conn_log(c, "protocol error reason=\"%s\" listener=%s peer=%s suppressed=%u", why,
-		 c->conf->name, conn_peer_name(c).text);
-}
-
 static void opening_input(struct conn *c, struct frame_input *in,
 			  struct conn_unhandled *from)
 {
 	bool http = (c->conf->framings & CONN_WEBSOCKET) != 0;
 	bool first = in->len > 0 && c->partial.part == NULL && !c->asked;
-	bool tls = first && in->p[0] == TLS_FIRST_OCTET;
-	const char *proxy = first ? proxy_unexpected(slice_of(in->p, in->len)) : NULL;
+	const char *why = first ? proxy_unexpected(slice_of(in->p, in->len)) : NULL;
+	bool has_answer = http && why == NULL;
 
 	if (is_raw(c, in)) {
 		conn_raw_input(c, in);
 		return;
 	}
-	if (proxy != NULL || tls || !http)
-		log_opening_error(c, proxy != NULL ? proxy
-				     : tls         ? "TLS on a port without TLS"
-						   : "no RawSocket handshake");
-	if (proxy != NULL || !http) {
+	if (why == NULL && first && in->p[0] == TLS_FIRST_OCTET)
+		why = "TLS on a port without TLS";
+	else if (why == NULL && !http)
+		why = "no RawSocket handshake";
+	if (why != NULL)
+		conn_log(c,
+			 "protocol error reason=\"%s\" listener=%s peer=%s suppressed=%u",
+			 why, c->conf->name, conn_peer_name(c).text);
+	if (!has_answer) {
 		conn_kill(c, CONN_END_PROTOCOL);
 		return;
 	}

@@ -101,6 +101,8 @@ struct address conn_forwarded_peer(struct conn *c, const struct http_request *re
 	if (c->conf->n_trusted == 0 ||
 	    proxy_forwarded_for(req, c->conf->trusted, c->conf->n_trusted, &peer))
 		return peer;
+	/* a proxy has sent it, although it does not tell the client's address */
+	c->proxy_ends_tls = true;
 	net_count(c->net, NET_FORWARDED_INVALID, 1);
 	conn_log(c,
 		 "X-Forwarded-For has an invalid address peer=%s listener=%s "

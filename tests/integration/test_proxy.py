@@ -318,6 +318,7 @@ WAYS = {
     "v2, TLS passes": ({"preface": v2(0x11, PEER, tail=ssl_tlv(client=0))}, True),
     "v2, TLS ends": ({"preface": v2(0x11, PEER, tail=ssl_tlv(VERSION))}, False),
     "XFF": ({"headers": {"X-Forwarded-For": "192.0.2.7"}}, False),
+    "XFF without an address": ({"headers": {"X-Forwarded-For": "unknown"}}, False),
     "XFF of a stranger": ({"headers": {"X-Forwarded-For": "192.0.2.7"}, "source": "127.0.0.2"}, True),
     "XFF behind v1": ({"preface": b"PROXY TCP4 127.0.0.1 127.0.0.1 5 443\r\n", "headers": {"X-Forwarded-For": "192.0.2.7"}}, False),
 }

@@ -251,7 +251,9 @@ static int serve_clients(struct router *router)
 	if (err == 0)
 		err = make_rest(router);
 	if (err == E_SYNTAX)
-		return EX_CONFIG;
+		/* Not EX_CONFIG: the certificates have been checked, so OpenSSL may only
+		 * be short of memory now. */
+		return EX_OSERR;
 	if (err != 0) {
 		log_error(NULL, "cannot start reason=\"out of memory or descriptors\"");
 		return EX_OSERR;

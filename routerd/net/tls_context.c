@@ -118,7 +118,7 @@ static size_t names_len(const STACK_OF(X509) * all)
 	return sum;
 }
 
-/* Tells clients by what their certificate must have been signed. */
+/* Tells clients the names of the authorities that may have signed their certificate. */
 static bool add_names(SSL_CTX *ctx, const STACK_OF(X509) * all)
 {
 	bool ok = true;

@@ -110,7 +110,8 @@ def test_slow_readers_of_one_fan_out(start_routerd, authority, open_tls, slow_re
     wait_for(lambda: routerd.total("events_delivered") == READERS * EVENTS, "all events to be queued", 30)
     # each worker has one copy of an event for all its readers
     copies = threads * EVENTS * SIZE
-    assert copies + READERS * 4 * KIB < queued(routerd) < copies + READERS * LEFT_MAX
+    # the kernel may take one or two events of each reader
+    assert copies * 3 // 4 < queued(routerd) < copies + READERS * LEFT_MAX
     if SLOW == 2:  # sanitizers and valgrind need more
         assert routerd.rss() - rss < copies + READERS * LEFT_MAX
     for reader in readers:

@@ -491,7 +491,8 @@ static void begin_handshake(struct conn *c)
 {
 	struct net *n = c->net;
 
-	if (c->conf->tls != NULL && stream_use_tls(n, &c->stream, c->conf->tls) != 0)
+	if (c->conf->tls != NULL &&
+	    stream_use_tls(n, &c->stream, c->conf->tls, &c->peer) != 0)
 		conn_kill(c, CONN_END_NOMEM);
 	conn_arm(c);
 }
@@ -567,7 +568,7 @@ static struct conn *adopt(struct net *n, int fd, const struct conn_conf *conf,
 struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf)
 {
 	struct address peer = sock_peer_address(fd);
-	const char *why = conf->tls == NULL ? NULL : tls_overload(n);
+	const char *why = conf->tls == NULL ? NULL : tls_overload(n, &peer);
 	struct conn *c;
 
 	if (conf->n_proxies > 0 && !network_has(conf->proxies, conf->n_proxies, &peer)) {

@@ -16,6 +16,7 @@
 #include "common/buf.h"
 #include "proto/ws_reader.h"
 #include "routerd/net/conn.h"
+#include "routerd/net/hosts.h"
 #include "routerd/net/stream.h"
 
 #include <stdalign.h>
@@ -35,17 +36,11 @@ struct conn_unhandled {
 	bool text; /* the message is text */
 };
 
-/* An address with long-poll connections that are not logged in yet. */
-struct poll_host {
-	struct id_node node; /* in net.poll_hosts */
-	unsigned n_early;    /* these connections */
-};
-
 /* What only a long-poll connection has. */
 struct longpoll {
 	struct id_node node; /* in net.longpolls */
 	struct conn *conn;
-	struct poll_host *host;      /* counts it until it is logged in; then NULL */
+	struct host *host;           /* counts it until it is logged in; then NULL */
 	uint8_t secret[16];          /* with node.id, the id that the client knows */
 	struct sock_name proxy_name; /* as conn_proxy_name */
 	/*

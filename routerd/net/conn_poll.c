@@ -360,64 +360,33 @@ void conn_poll_flush(struct conn *s)
 
 /* --- addresses: one must not take the room of all others without logging in --- */
 
-/* A network of IPv6 with 64 bits counts as one address, because it often belongs to one
- * client; so do all clients of a Unix socket. */
-static uint64_t host_id(const struct address *peer)
-{
-	uint64_t id = 0;
-
-	memcpy(&id, peer->host, peer->family == ADDRESS_IPV6 ? sizeof(id) : 4);
-	return id;
-}
-
 /*
  * Counts a connection from this address. NULL: it has too many, as *why_out then says, or
  * out of memory.
  */
-static struct poll_host *count_early(struct net *n, const struct address *peer,
-				     const char **why_out)
+static struct host *count_early(struct net *n, const struct address *peer,
+				const char **why_out)
 {
-	uint64_t id = host_id(peer);
-	struct id_node *node = id_table_find(&n->poll_hosts, NULL, id);
-	struct poll_host *h;
+	struct host *h = hosts_count(&n->poll_hosts, peer);
 
-	if (node == NULL) {
-		h = calloc(1, sizeof(*h));
-		if (h == NULL)
-			return NULL;
-		h->node.id = id;
-		id_table_add(&n->poll_hosts, &h->node);
-	} else {
-		h = container_of(node, struct poll_host, node);
-	}
-	if (h->n_early == EARLY_MAX) {
-		*why_out = "This address has too many long-poll connections that are not "
-			   "logged in. Try again.";
-		return NULL;
-	}
-	h->n_early++;
-	return h;
-}
-
-static void end_early(struct net *n, struct poll_host *h)
-{
-	if (h == NULL || --h->n_early > 0)
-		return;
-	id_table_remove(&n->poll_hosts, &h->node);
-	free(h);
+	if (h == NULL || h->count <= EARLY_MAX)
+		return h;
+	*why_out = "This address has too many long-poll connections that are not "
+		   "logged in. Try again.";
+	hosts_uncount(&n->poll_hosts, &h);
+	return NULL;
 }
 
 void conn_poll_established(struct conn *s)
 {
-	end_early(s->net, s->longpoll->host);
-	s->longpoll->host = NULL;
+	hosts_uncount(&s->net->poll_hosts, &s->longpoll->host);
 }
 
 void conn_poll_end(struct conn *s)
 {
 	struct longpoll *lp = s->longpoll;
 
-	end_early(s->net, lp->host);
+	hosts_uncount(&s->net->poll_hosts, &lp->host);
 	end_receiver(s, false);
 	take_senders(s);
 	id_table_remove(&s->net->longpolls, &lp->node);
@@ -577,7 +546,7 @@ static struct conn *make_longpoll(struct conn *http, const struct address *peer,
 {
 	const struct conn_conf *conf = http->conf;
 	struct net *n = http->net;
-	struct poll_host *host = count_early(n, peer, why_out);
+	struct host *host = count_early(n, peer, why_out);
 	struct longpoll *lp = host == NULL ? NULL : calloc(1, sizeof(*lp));
 	struct conn *s = NULL;
 
@@ -591,7 +560,7 @@ static struct conn *make_longpoll(struct conn *http, const struct address *peer,
 			conn_count_down(conf, true);
 	}
 	if (s == NULL) {
-		end_early(n, host);
+		hosts_uncount(&n->poll_hosts, &host);
 		free(lp);
 		return NULL;
 	}

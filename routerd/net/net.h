@@ -190,7 +190,8 @@ struct net {
 
 	/* Only the files of net/ use the fields below. */
 	struct id_table longpolls;  /* longpoll.node */
-	struct id_table poll_hosts; /* poll_host.node */
+	struct id_table poll_hosts; /* host.node: their long-poll connections that are not
+				       logged in */
 	struct slice hold_rest;     /* argument of conn_hold, until `message` returns */
 	uint64_t last_number;       /* number of the newest connection */
 	uint32_t conns;             /* number of connections that are not freed yet */

@@ -26,9 +26,10 @@ void stream_set_callback(struct net *n, struct stream *s, event_callback_fn cb)
 	stream_init(n, s, s->fd, cb, event_get_callback_arg(&s->ev));
 }
 
-int stream_use_tls(struct net *n, struct stream *s, const struct tls_context *context)
+int stream_use_tls(struct net *n, struct stream *s, const struct tls_context *context,
+		   const struct address *peer)
 {
-	s->tls = tls_new(n, s, context);
+	s->tls = tls_new(n, s, context, peer);
 	return s->tls == NULL ? E_NOMEM : 0;
 }
 

@@ -48,9 +48,12 @@ void stream_init(struct net *n, struct stream *s, int fd, event_callback_fn cb,
 /* Calls cb from now on. Call stream_arm afterwards. */
 void stream_set_callback(struct net *n, struct stream *s, event_callback_fn cb);
 
-/* Makes the stream speak TLS, as a server. Call it before stream_arm. E_NOMEM. */
-int stream_use_tls(struct net *n, struct stream *s,
-		   const struct tls_context *context) MUSTCHECK;
+/*
+ * Makes the stream speak TLS, as a server. peer must live as long as the stream. Call it
+ * before stream_arm. E_NOMEM.
+ */
+int stream_use_tls(struct net *n, struct stream *s, const struct tls_context *context,
+		   const struct address *peer) MUSTCHECK;
 
 /*
  * The same with the TLS of another worker's stream; see tls_attach. Takes t. E_NOMEM: it

@@ -113,13 +113,15 @@ int tls_worker_init(struct net *n, unsigned max, const struct tls_ticket_seed *s
 	w->in = malloc(READ_MAX);
 	w->gather = malloc(RECORD_MAX);
 	w->bio = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "routerd");
-	if (w->in == NULL || w->gather == NULL || w->bio == NULL)
+	if (w->in == NULL || w->gather == NULL || w->bio == NULL ||
+	    id_table_init(&w->hosts) != 0)
 		return E_NOMEM;
 	BIO_meth_set_read(w->bio, bio_read);
 	BIO_meth_set_write(w->bio, bio_write);
 	BIO_meth_set_ctrl(w->bio, bio_ctrl);
 	buf_init(&w->out, LEFT_MAX);
 	TAILQ_INIT(&w->hellos);
+	TAILQ_INIT(&w->crowd);
 	TAILQ_INIT(&w->flights);
 	TAILQ_INIT(&w->slots);
 	w->max = max;
@@ -136,6 +138,7 @@ void tls_worker_fini(struct net *n)
 
 	ASSERT(w->in_progress == 0 && w->waiting == 0 && w->memory == 0);
 	tls_tickets_fini(&w->tickets);
+	id_table_fini(&w->hosts);
 	free(w->in);
 	free(w->gather);
 	BIO_meth_free(w->bio);
@@ -144,12 +147,21 @@ void tls_worker_fini(struct net *n)
 	memset(w, 0, sizeof(*w));
 }
 
-const char *tls_overload(const struct net *n)
+/* Must an address whose streams have or want so many slots wait in the crowd? */
+static bool is_crowded(const struct tls_worker *w, unsigned count)
+{
+	return count > w->max / 2;
+}
+
+const char *tls_overload(const struct net *n, const struct address *peer)
 {
 	const struct tls_worker *w = &n->tls;
+	uint64_t before = w->waiting;
 
+	if (w->n_crowd > 0 && !is_crowded(w, hosts_get(&w->hosts, peer) + 1))
+		before -= w->n_crowd;
 	/* handshakes get about half of the worker's time */
-	if (w->waiting * 2 * w->cost_ns >= UINT64_C(1000000) * WAIT_MAX_MS)
+	if (before * 2 * w->cost_ns >= UINT64_C(1000000) * WAIT_MAX_MS)
 		return "too many TLS handshakes wait";
 	/* the rest is for messages */
 	if (w->memory + w->session_memory > n->max_queued - n->max_queued / 4)
@@ -168,7 +180,8 @@ static void count_session(struct net *n, bool comes)
 	n->out.memory = comes ? n->out.memory + one : n->out.memory - one;
 }
 
-struct tls *tls_new(struct net *n, struct stream *s, const struct tls_context *context)
+struct tls *tls_new(struct net *n, struct stream *s, const struct tls_context *context,
+		    const struct address *peer)
 {
 	struct tls *t = calloc(1, sizeof(*t));
 
@@ -176,6 +189,7 @@ struct tls *tls_new(struct net *n, struct stream *s, const struct tls_context *c
 		return NULL;
 	t->stream = s;
 	t->context = context;
+	t->peer = peer;
 	t->worker = &n->tls;
 	count_session(n, true);
 	return t;
@@ -208,10 +222,27 @@ static void leave_lists(struct tls *t)
 	struct tls_worker *w = t->worker;
 
 	if (t->state == TLS_NEW_DUE) {
-		TAILQ_REMOVE(&w->hellos, t, link);
+		TAILQ_REMOVE(t->in_crowd ? &w->crowd : &w->hellos, t, link);
 		w->waiting--;
+		w->n_crowd -= t->in_crowd;
 	} else if (t->state == TLS_SHAKING_DUE) {
 		TAILQ_REMOVE(&w->flights, t, link);
+	}
+}
+
+/* Counts it for its address while it wants or has a slot. */
+static void count_host(struct tls *t, enum tls_state to)
+{
+	struct tls_worker *w = t->worker;
+	bool was = t->state >= TLS_NEW_DUE && t->state <= TLS_SHAKING_DUE;
+	bool is = to >= TLS_NEW_DUE && to <= TLS_SHAKING_DUE;
+
+	if (was && !is) {
+		hosts_uncount(&w->hosts, &t->host);
+	} else if (is && !was) {
+		t->host = hosts_count(&w->hosts, t->peer);
+		/* without memory to count it, let it wait */
+		t->in_crowd = t->host == NULL || is_crowded(w, t->host->count);
 	}
 }
 
@@ -222,6 +253,7 @@ static void set_state(struct tls *t, enum tls_state to)
 	bool is = to == TLS_SHAKING || to == TLS_SHAKING_DUE;
 
 	leave_lists(t);
+	count_host(t, to);
 	t->state = (uint8_t)to;
 	w->in_progress = w->in_progress - was + is;
 	if (is && !was)
@@ -229,8 +261,9 @@ static void set_state(struct tls *t, enum tls_state to)
 	else if (was && !is)
 		TAILQ_REMOVE(&w->slots, t, slot_link);
 	if (to == TLS_NEW_DUE) {
-		TAILQ_INSERT_TAIL(&w->hellos, t, link);
+		TAILQ_INSERT_TAIL(t->in_crowd ? &w->crowd : &w->hellos, t, link);
 		w->waiting++;
+		w->n_crowd += t->in_crowd;
 	} else if (to == TLS_SHAKING_DUE) {
 		TAILQ_INSERT_TAIL(&w->flights, t, link);
 	}
@@ -258,6 +291,7 @@ struct tls *tls_detach(struct net *n, struct tls **tp, struct outq *q)
 	outq_recount(q, &n->out, t->left_counted, 0);
 	t->left_counted = 0;
 	count_session(n, false);
+	t->peer = NULL;
 	/* The BIO belongs to this worker. */
 	SSL_set_bio(t->ssl, NULL, NULL);
 	t->worker = NULL;
@@ -288,16 +322,29 @@ void tls_drop(struct tls **tp)
 	free(t);
 }
 
+/* The stream that may begin its handshake. NULL: none. */
+static struct tls *next_hello(const struct tls_worker *w)
+{
+	if (!TAILQ_EMPTY(&w->hellos) && w->in_progress < w->max)
+		return TAILQ_FIRST(&w->hellos);
+	if (w->in_progress < w->max - w->max / 4)
+		return TAILQ_FIRST(&w->crowd);
+	return NULL;
+}
+
+static struct tls *next_due(const struct tls_worker *w)
+{
+	if (w->in == NULL)
+		return NULL;
+	return TAILQ_EMPTY(&w->flights) ? next_hello(w) : TAILQ_FIRST(&w->flights);
+}
+
 struct tls *tls_take(struct net *n)
 {
-	struct tls_worker *w = &n->tls;
-	struct tls *t;
+	struct tls *t = next_due(&n->tls);
 
-	if (!tls_has_due(n))
-		return NULL;
-	t = TAILQ_FIRST(&w->flights);
 	if (t == NULL)
-		t = TAILQ_FIRST(&w->hellos);
+		return NULL;
 	t->taken = true;
 	set_state(t, t->ssl == NULL ? TLS_NEW : TLS_SHAKING);
 	return t;
@@ -305,10 +352,7 @@ struct tls *tls_take(struct net *n)
 
 bool tls_has_due(const struct net *n)
 {
-	const struct tls_worker *w = &n->tls;
-
-	return w->in != NULL && (!TAILQ_EMPTY(&w->flights) ||
-				 (!TAILQ_EMPTY(&w->hellos) && w->in_progress < w->max));
+	return next_due(&n->tls) != NULL;
 }
 
 static uint64_t slot_ms(const struct tls_worker *w)
@@ -324,7 +368,7 @@ struct tls *tls_find_late(const struct net *n, uint64_t *when_out)
 	struct tls *t;
 
 	*when_out = 0;
-	if (w->in == NULL || w->waiting == 0 || w->in_progress < w->max)
+	if (w->in == NULL || w->waiting == 0 || next_hello(w) != NULL)
 		return NULL;
 	TAILQ_FOREACH (t, &w->slots, slot_link) {
 		if (loop_now_ms(n->loop) - t->begun_ms < slot_ms(w)) {

@@ -12,6 +12,7 @@
 #define ROUTERD_NET_TLS_H
 
 #include "common/buf.h"
+#include "routerd/net/hosts.h"
 #include "routerd/net/outq.h"
 #include "routerd/net/tls_context.h"
 #include "routerd/net/tls_tickets.h"
@@ -25,7 +26,7 @@ enum { TLS_FIRST_OCTET = 22 }; /* of a client that speaks TLS */
 
 enum tls_state {
 	TLS_NEW = 0,         /* nothing has come from the client */
-	TLS_NEW_DUE = 1,     /* its first bytes can be read: in tls_worker.hellos */
+	TLS_NEW_DUE = 1,     /* its first bytes can be read: in hellos or in crowd */
 	TLS_SHAKING = 2,     /* the handshake waits for more from the client */
 	TLS_SHAKING_DUE = 3, /* which can be read: in tls_worker.flights */
 	TLS_OPEN = 4,
@@ -41,6 +42,8 @@ struct tls {
 	TAILQ_ENTRY(tls) link;
 	TAILQ_ENTRY(tls) slot_link; /* in tls_worker.slots */
 	uint64_t begun_ms;          /* when it got a slot */
+	const struct address *peer; /* lent; used only during the handshake */
+	struct host *host;          /* counts it in states NEW_DUE and SHAKING; or NULL */
 	/* Records that the kernel did not take, at most 64 KiB; NULL: none. */
 	struct buf *left;
 	size_t left_counted; /* bytes of `left` that the queue's memory includes */
@@ -48,6 +51,7 @@ struct tls {
 	const char *why;
 	uint8_t state;       /* enum tls_state */
 	uint8_t first_octet; /* of the client; 22 is TLS, 0 also a PROXY header */
+	bool in_crowd;       /* in state NEW_DUE: it is in tls_worker.crowd */
 	bool taken;          /* tls_read may read a part of the handshake now */
 	bool shaken;         /* the handshake has succeeded */
 	bool ended;          /* the client has sent close_notify */
@@ -66,10 +70,18 @@ struct tls_worker {
 	struct slice feed; /* the rest of what was read, for OpenSSL */
 	struct buf out;    /* what OpenSSL has written */
 	BIO_METHOD *bio;
-	struct tls_list hellos;  /* in state NEW_DUE, the oldest first */
+	/*
+	 * In state NEW_DUE, the oldest first. An address whose streams have half of all
+	 * slots, or wait for them, waits in the crowd: behind all others, and without the
+	 * last quarter of the slots. Otherwise silent clients of one address would keep
+	 * out all others.
+	 */
+	struct tls_list hellos, crowd;
 	struct tls_list flights; /* in state SHAKING_DUE */
 	struct tls_list slots;   /* in both states of SHAKING, the oldest first */
-	unsigned waiting;        /* number of streams in hellos */
+	unsigned waiting;        /* number of streams in hellos and crowd */
+	unsigned n_crowd;        /* in crowd */
+	struct id_table hosts;   /* host.node */
 	unsigned in_progress;    /* number of streams in slots */
 	unsigned max;            /* limit of in_progress */
 	uint64_t cost_ns;        /* moving average of a handshake's CPU time */
@@ -87,9 +99,9 @@ int tls_worker_init(struct net *n, unsigned max,
 		    const struct tls_ticket_seed *seed) MUSTCHECK;
 void tls_worker_fini(struct net *n);
 
-/* NULL if out of memory. */
-struct tls *tls_new(struct net *n, struct stream *s,
-		    const struct tls_context *context) MUSTCHECK;
+/* peer must live as long as the stream. NULL if out of memory. */
+struct tls *tls_new(struct net *n, struct stream *s, const struct tls_context *context,
+		    const struct address *peer) MUSTCHECK;
 /*
  * Take the TLS of a stream away, and give it to a stream of another worker. It must be in
  * state OPEN when it is taken away. q is the stream's queue. tls_attach takes it only on
@@ -103,10 +115,11 @@ void tls_drop(struct tls **t);
 void tls_free(struct net *n, struct tls **t, struct outq *q);
 
 /*
- * Why a new client should be refused at once: it would wait longer for its handshake than
- * clients do, or sessions use all that they may of net.max_queued. NULL: it should not.
+ * Why a new client of this address should be refused at once: it would wait longer for
+ * its handshake than clients do, or sessions use all that they may of net.max_queued.
+ * NULL: it should not.
  */
-const char *tls_overload(const struct net *n);
+const char *tls_overload(const struct net *n, const struct address *peer);
 
 /*
  * Takes the next part of a handshake from the lists, so that tls_read may read it; the

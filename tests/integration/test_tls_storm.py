@@ -170,9 +170,9 @@ def test_half_a_client_hello_ends_at_the_deadline(authority, start_routerd, open
 # --- limits -----------------------------------------------------------------------------------
 
 
-def begin(routerd):
+def begin(routerd, source="127.0.0.1"):
     """A client that takes a slot and does not go on."""
-    s = socket.create_connection(("127.0.0.1", routerd.port()))
+    s = socket.create_connection(("127.0.0.1", routerd.port()), source_address=(source, 0))
     s.sendall(b"\x16\x03")
     return s
 
@@ -196,6 +196,22 @@ def test_threads_share_the_slots(authority, start_routerd, limit, slots):
     # Those who wait take the slots of those who are too slow, and no other.
     wait_for(lambda: routerd.total("closed_handshake_timeout") > 0, "a slot to be given to another client", 10)
     assert in_progress() <= slots
+    for s in silent:
+        s.close()
+
+
+@pytest.mark.many_workers
+def test_silent_clients_of_one_address_do_not_keep_out_others(authority, start_routerd, open_tls, threads):
+    config = tls_config(authority, cryptosign=False, threads=threads, limits={"handshakes": 4 * threads})
+    config["transports"][0]["options"] = {"open_handshake_timeout": 60000}
+    routerd = start_routerd(config)
+    silent = [begin(routerd, "127.0.0.2") for _ in range(200)]
+    wait_for(lambda: routerd.total("tls_waiting") > 150, "the silent clients to wait")
+    for _ in range(20):
+        open_tls(routerd).join()
+    assert routerd.total("tls_handshakes") == 20
+    # nobody had to wait until they were gone
+    assert routerd.total("tls_waiting") > 50
     for s in silent:
         s.close()
 

@@ -99,6 +99,55 @@ static void test_order(void **state)
 	assert_true(shake_hands(second));
 }
 
+/* A client at 192.0.2.HOST that has sent its first bytes. */
+static struct conn *begin_at(uint8_t host, SSL **client_out)
+{
+	struct conn *c = adopt_tls(client_out);
+
+	c->peer = (struct address){.family = ADDRESS_IPV4, .host = {192, 0, 2, host}};
+	assert_int_equal(SSL_do_handshake(*client_out), -1);
+	spin();
+	return c;
+}
+
+/* One address cannot take all slots, nor make the others wait behind all its clients. */
+static void test_crowd(void **state)
+{
+	struct conn *crowd[8], *c;
+	SSL *first, *client;
+
+	(void)state;
+	net.tls.max = 4;
+	for (int i = 0; i < 8; i++)
+		crowd[i] = begin_at(1, i == 0 ? &first : &client);
+	assert_int_equal(net.tls.in_progress, 3);
+	assert_int_equal(net.tls.waiting, 5);
+	/* the last slot is for others, who are next */
+	c = begin_at(2, &client);
+	assert_int_equal(net.tls.waiting, 5);
+	assert_true(shake_hands(client));
+	spin();
+	assert_int_equal(c->stream.tls->state, TLS_OPEN);
+	assert_int_equal(net.tls.in_progress, 3);
+	/* the crowd gets slots of its own clients: of those that end, and of the slow */
+	assert_true(shake_hands(first));
+	spin();
+	assert_int_equal(net.tls.waiting, 4);
+	advance(2100);
+	spin();
+	assert_int_equal(counter(NET_END_HANDSHAKE), 3);
+	assert_int_equal(net.tls.waiting, 1);
+	conn_drop(crowd[7]);
+	assert_int_equal(net.tls.waiting, 0);
+	assert_int_equal(net.tls.n_crowd, 0);
+	/* now it is an address as any other */
+	for (int i = 4; i < 7; i++)
+		conn_drop(crowd[i]);
+	assert_int_equal(net.tls.hosts.count, 0);
+	(void)begin_at(1, &client);
+	assert_true(shake_hands(client));
+}
+
 /* Connects a client that is refused at once. */
 static void expect_refusal(void)
 {
@@ -120,7 +169,10 @@ static void test_overload(void **state)
 	net.tls.waiting = 10000;
 	net.tls.cost_ns = 300 * 1000;
 	expect_refusal();
-	net.tls.waiting = 0;
+	/* the crowd of another address does not count */
+	net.tls.n_crowd = 10000;
+	conn_drop(adopt());
+	net.tls.n_crowd = net.tls.waiting = 0;
 }
 
 /*
@@ -210,6 +262,7 @@ int main(void)
 		T(test_half_a_handshake_has_a_deadline),
 		T(test_one_deadline_for_all),
 		T(test_order),
+		T(test_crowd),
 		T(test_overload),
 		T(test_memory_of_sessions),
 		T(test_the_usual_time),
